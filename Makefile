@@ -19,7 +19,7 @@ test: .venv/test
 
 check: .venv/test
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint poolcore pybuf
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint poolcore pybuf
 	$(BIN)/mypy
 
 ratios: .venv/test
