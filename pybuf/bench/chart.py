@@ -10,6 +10,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
 
 from pybuf.bench.replay import Report, Result, TraceReport
 
@@ -30,6 +31,12 @@ def write_chart(report: Report, path: Path) -> None:
     figure.suptitle(
         f"Recorded programs replayed: poolcore and its peers ({report.rounds} rounds)", fontsize=12, weight="bold"
     )
+    marks = (
+        Line2D([], [], marker="o", linestyle="", color=PEER),
+        Line2D([], [], marker="o", linestyle="", color=PEER, markerfacecolor="white"),
+    )
+    labels = ("first pass in a fresh process", "later passes, median of five")
+    figure.legend(marks, labels, loc="outside lower left", ncols=2, fontsize=8, frameon=False)
     machine = report.machine
     figure.supxlabel(
         f"{machine['processor']}, {machine['c_library']}, {machine['python']}; "
@@ -69,13 +76,10 @@ def _draw_times(report: TraceReport, axes: Any) -> None:
                 f"{ratio.median:.2f}", (max(ratio.q3, ratio.median), row + shift), xytext=(7, 0),
                 textcoords="offset points", va="center", fontsize=7.5, color=_color(result),
             )
-    axes.plot([], [], "o", color=PEER, label="first pass in a fresh process")
-    axes.plot([], [], "o", color=PEER, markerfacecolor="white", label="later passes")
     axes.axvline(1, color=PEER, linewidth=1, linestyle=":")
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
     axes.set_title(f"{report.trace['name']}: time per event, glibc = 1 (lower is faster)", fontsize=9, loc="left")
-    axes.legend(fontsize=7, loc="best", framealpha=0.9)
     _label(axes, report, results)
 
 

@@ -56,7 +56,8 @@ def _print_trace(report: TraceReport, console: Console) -> None:
         caption_justify="left",
     )
     table.add_column("contender", no_wrap=True)
-    for heading in ("first\npass ns", "net", "to glibc", "later\npasses ns", "net", "to glibc", "resident\nMB", "waste"):
+    passes = ("first\npass ns", "net", "to glibc", "later\npasses ns", "net", "to glibc")
+    for heading in (*passes, "resident\nMB", "waste"):
         table.add_column(heading, justify="right")
     for result in report.results:
         table.add_row(
@@ -71,7 +72,7 @@ def _print_trace(report: TraceReport, console: Console) -> None:
     for absent in report.absent:
         package = f" (Debian: apt install {absent.package})" if absent.package and not absent.is_disqualified else ""
         state = "disqualified" if absent.is_disqualified else "not here"
-        console.print(f"  {absent.name} {state}: {absent.reason}{package}", style="yellow", highlight=False, markup=False)
+        console.print(Text(f"  {absent.name} {state}: {absent.reason}{package}", style="yellow"))
 
 
 def _timing_cells(timing: Timing) -> tuple[str, str, str]:
