@@ -62,7 +62,7 @@ struct floor_pool {
 
 static void *floor_empty_alloc(void *pool, size_t size) {
     (void)size;
-    return pool;                    /* any address the caller may touch */
+    return pool;                    /* floor_pool_start: any address the caller may touch */
 }
 
 static int floor_empty_free(void *pool, void *block) {
@@ -223,6 +223,11 @@ static struct floor_pool *floor_pool_open(size_t size, size_t capacity_bytes) {
     pool->base = (char *)(((uintptr_t)mapping + FLOOR_SLAB_BYTES - 1) & ~(FLOOR_SLAB_BYTES - 1));
     pool->current = pool->slabs;    /* not carved: the first alloc carves it */
     return pool;
+}
+
+/* Memory of the pool: what F0 answers to every alloc. */
+static void *floor_pool_start(struct floor_pool *pool) {
+    return pool->base;
 }
 
 #endif
