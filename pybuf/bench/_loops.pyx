@@ -20,10 +20,12 @@ from libc.stdlib cimport free as libc_free, malloc as libc_malloc
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
+ctypedef void *(*thread_body)(void *) noexcept nogil
+
 cdef extern from "pthread.h" nogil:
     ctypedef struct pthread_t:
         pass
-    int pthread_create(pthread_t *thread, void *attributes, void *(*body)(void *) noexcept nogil, void *argument)
+    int pthread_create(pthread_t *thread, void *attributes, thread_body body, void *argument)
     int pthread_join(pthread_t thread, void **answer)
     int sched_yield()
 
@@ -206,11 +208,10 @@ cdef class Pair:
     cdef list neighbours
 
     def __init__(self, Callee callee, size_t size, size_t neighbours=64):
-        cdef size_t number
         self.callee = callee
         self.size = size
         self.neighbours = []
-        for number in range(neighbours):
+        for _ in range(neighbours):
             self.neighbours.append(<uintptr_t>callee.take(size))
         callee.give(callee.take(size))
 
@@ -237,8 +238,10 @@ cdef class Pair:
 
 
 def verify(Callee callee, size_t count, size_t low, size_t high, uint64_t seed=1):
-    """Takes ``count`` blocks of ``low`` to ``high`` bytes, fills each wholly with a pattern of its own,
-    reads all patterns back and frees the blocks in random order. RuntimeError when two overlap."""
+    """Takes ``count`` blocks of ``low`` to ``high`` bytes and fills each wholly with a pattern of its own.
+
+    RuntimeError when two overlap. The blocks are freed in random order.
+    """
     cdef Blocks blocks = Blocks(callee, count)
     blocks.draw(low, high, 1, seed)
     blocks.fill(whole=True)
@@ -333,7 +336,7 @@ cdef class Blocks:
     def __cinit__(self, Callee callee, size_t live, size_t capacity=0):
         self.callee = callee
         self.live = live
-        self.capacity = max(capacity, live)
+        self.capacity = capacity if capacity > live else live
         self.own_bytes = live * (sizeof(void *) + sizeof(uint32_t)) + self.capacity * sizeof(Step)
         # One allocation, in the order of alignment.
         self.slots = <void **>libc_malloc(max(self.own_bytes, 1))
@@ -346,13 +349,18 @@ cdef class Blocks:
     def __dealloc__(self):
         libc_free(self.slots)
 
+    cdef int how(self, bint touch) noexcept:
+        if not touch:
+            return TOUCH_NONE
+        return TOUCH_WHOLE if self.is_whole else TOUCH_LINE
+
     def draw(self, uint32_t low, uint32_t high, size_t count, uint64_t seed):
         """Draws ``count`` steps with uniform slots and uniform sizes from ``low`` to ``high`` bytes."""
         cdef uint64_t state = seed * 2 + 1
         cdef size_t number
         if count > self.capacity:
             raise ValueError(f"{count} steps: room was made for {self.capacity}")
-        for number in range(16):
+        for _ in range(16):
             draw_below(&state, 1)
         for number in range(count):
             self.steps[number].slot = draw_below(&state, <uint32_t>self.live)
@@ -365,11 +373,11 @@ cdef class Blocks:
     def draw_batch(self, uint32_t size, uint64_t seed):
         """Draws a random order in which `run_batch` frees the slots; all blocks have ``size`` bytes."""
         cdef uint64_t state = seed * 2 + 1
-        cdef size_t number, other
-        for number in range(self.live):
+        cdef Py_ssize_t number, other
+        for number in range(<Py_ssize_t>self.live):
             self.steps[number].slot = <uint32_t>number
             self.steps[number].size = size
-        for number in range(self.live - 1, 0, -1):
+        for number in range(<Py_ssize_t>self.live - 1, 0, -1):
             other = draw_below(&state, <uint32_t>(number + 1))
             self.steps[number].slot, self.steps[other].slot = self.steps[other].slot, self.steps[number].slot
         self.count = self.live
@@ -383,14 +391,14 @@ cdef class Blocks:
             step.slot = <uint32_t>number
             step.size = self.sizes[number]
             self.slots[number] = self.callee.take(step.size)
-            touch_block(self.slots[number], step, TOUCH_NONE if not touch else TOUCH_WHOLE if whole else TOUCH_LINE)
+            touch_block(self.slots[number], step, self.how(touch))
             self.live_bytes += step.size
 
     def run(self, bint touch=True):
         """Replaces the blocks of the drawn steps one by one: free, allocate, touch as `fill` did."""
         cdef Clock clock
         cdef int failed
-        cdef int how = TOUCH_NONE if not touch else TOUCH_WHOLE if self.is_whole else TOUCH_LINE
+        cdef int how = self.how(touch)
         cdef size_t number
         with nogil:
             clock_start(&clock)
@@ -433,10 +441,12 @@ cdef class Blocks:
             expected = <uint8_t>(number * 167 if self.is_whole else number)
             for offset in range(length):
                 if (<uint8_t *>self.slots[number])[offset] != expected:
-                    raise RuntimeError(f"{self.callee.name}: byte {offset} of the block in slot {number} was overwritten")
+                    raise RuntimeError(
+                        f"{self.callee.name}: byte {offset} of the block in slot {number} was overwritten"
+                    )
 
     def drain(self, size_t keep=0):
-        """Frees all blocks but the first ``keep``, in an order that is neither that of fill nor its reverse."""
+        """Frees all blocks but the first ``keep``, in random order."""
         cdef uint64_t state = 7
         cdef size_t number, other
         cdef list order = list(range(keep, self.live))
@@ -481,7 +491,7 @@ cdef enum GateState:
 ctypedef struct Worker:
     pthread_t thread
     Gate *gate
-    void *(*body)(void *) noexcept nogil
+    thread_body body
     Bare bare[POOLS_LIMIT]
     Pooled pooled[POOLS_LIMIT]
     bint is_pooled
@@ -658,7 +668,9 @@ cdef void *first_body(void *argument) noexcept nogil:
     return NULL
 
 
-cdef int worker_set(Worker *worker, void *(*body)(void *) noexcept nogil, list callees, size_t size, uint64_t count) except -1:
+cdef int worker_set(
+    Worker *worker, thread_body body, list callees, size_t size, uint64_t count,
+) except -1:
     cdef Callee callee
     cdef size_t number
     memset(worker, 0, sizeof(Worker))
@@ -694,10 +706,10 @@ cdef tuple workers_times(Worker *workers, int count):
 
 
 def run_threads(list callees, size_t size, uint64_t count, int threads):
-    """``threads`` native threads, each ``count`` pairs of ``size`` bytes beside 64 live blocks of its own
-    per pool, going round the pools of ``callees`` (1, 2, 4 or 8).
+    """Native threads, each ``count`` pairs beside 64 live blocks of its own per pool, going round the pools.
 
-    Returns ``(wall_ns, idle)``: from the first start to the last end, and the worst thread's wall / processor time.
+    ``callees``: 1, 2, 4 or 8 pools. Returns ``(wall_ns, idle)``: from the first start to the last end, and
+    the worst thread's wall / processor time.
     """
     cdef Worker workers[THREADS_LIMIT]
     cdef int number
@@ -723,7 +735,7 @@ def run_handoff(Callee callee, size_t size, uint64_t count):
 
 
 def run_first(Callee callee, size_t size):
-    """The first allocation of a new thread, as `run_threads` returns it; the thread's start and end are not in it."""
+    """The first allocation of a new thread, without its start and end; returned as by `run_threads`."""
     cdef Worker worker
     worker_set(&worker, first_body, [callee], size, 1)
     return workers_times(&worker, 1)

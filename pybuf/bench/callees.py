@@ -16,6 +16,13 @@ PEERS = {
 FLOORS = ("F0", "F1", "F3")
 
 
+def address_of(function: Any) -> int:
+    """Where the machine code of a ctypes function starts."""
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
 def pool(name: str, size: int) -> Any:
     """A new pool: `poolcore`, or `poolcore` and a word that says what it is made with."""
     import poolcore
@@ -40,13 +47,12 @@ def pool(name: str, size: int) -> Any:
 
 
 def callee(name: str, size: int, owner: Any = None) -> _loops.Callee:
-    """The contender `name` for blocks of at most `size` bytes; `owner` is its pool, if there is one already."""
+    """The contender `name` for blocks of at most `size` bytes; `owner` is its pool, if there is one."""
     if name in FLOORS:
         return _loops.floor(name, size)
     if name in PEERS:
         library = ctypes.CDLL(PEERS[name])
-        alloc, free = (ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value for symbol in ("malloc", "free"))
-        return _loops.Callee(name, alloc, free, None, library)
+        return _loops.Callee(name, address_of(library.malloc), address_of(library.free), None, library)
     owner = pool(name, size) if owner is None else owner
     table = owner.c_functions()
     return _loops.Callee(name, table.alloc, table.free, table.pool, (owner, table))

@@ -1,6 +1,6 @@
 """What is timed. A job prepares one contender and returns a `Timed`; a process runs one job.
 
-Run as ``python -m benchmarks.jobs REQUEST``, where REQUEST is a JSON object with ``job``, ``contenders``,
+Run as ``python -m pybuf.bench.jobs REQUEST``, where REQUEST is a JSON object with ``job``, ``contenders``,
 ``rounds``, ``seed`` and the job's own parameters; the answer is one JSON object on standard output:
 ``rounds``, a list of ``{contender: value}``; ``repeats``, how many rounds were taken again because
 something else had the processor; ``notes``, ``{contender: text}``.
@@ -44,11 +44,13 @@ class Timed:
 
 
 def per_operation(times: tuple[int, int], operations: int) -> tuple[float, float]:
+    """A loop's (wall_ns, cpu_ns) as the (value, idle) of a `Timed`."""
     wall_ns, cpu_ns = times
     return wall_ns / operations, wall_ns / max(cpu_ns, 1)
 
 
 def resident_bytes() -> int:
+    """Resident bytes of this process."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -94,7 +96,7 @@ def batch(name: str, live: int, size: int, passes: int) -> Timed:
 
 
 def threads(name: str, pools: int, size: int, count: int) -> Timed:
-    """Pairs of two threads, each beside 64 live blocks of its own, against one: how many times as many in a second."""
+    """Pairs of two threads, each beside 64 live blocks of its own, a second, over those of one."""
     targets = [callee(name, size) for _ in range(pools)]
     for target in targets:
         _loops.verify(target, 256, size, size)
@@ -128,9 +130,11 @@ def first_allocation(name: str, size: int) -> Timed:
 
 
 def resident(name: str, phase: str, live: int) -> Timed:
-    """Resident bytes over live bytes, every byte of every block written. Phases: `one` (1500 B), `mix` (16 to
-    1500 B), `shift` (mix, then 3 x live replacements of 16..300 B, then of 1000..1500 B), `kept` (the same,
-    then everything freed and trimmed: what is still resident over what was at most)."""
+    """Resident bytes over live bytes, every byte of every block written, after a phase.
+
+    `one`: blocks of 1500 B. `mix`: of 16 to 1500 B. `shift`: mix, then 3 x live replacements of 16..300 B,
+    then of 1000..1500 B. `kept`: the same, then all freed and trimmed; resident over the most there was.
+    """
     # Made and thrown away once, so that what the libraries keep for themselves is not counted.
     _loops.verify(callee(name, 1500), 64, 16, 1500)
     gc.collect()
@@ -171,8 +175,13 @@ def scaling(name: str, size: int, steps: int) -> Timed:
 # ---- Python loops --------------------------------------------------------------------------
 
 
-def timed_loop(body: Callable[[int], object], count: int, per: int = 1) -> Timed:
-    """Times body(count), which does `count` rounds of `per` operations."""
+def timed_loop(
+    body: Callable[[int], object],
+    count: int,
+    per: int = 1,
+    neighbours: tuple[Callable[[Any], object], list[Any]] = (id, []),
+) -> Timed:
+    """Times body(count), which does `count` rounds of `per` operations; frees the neighbours at the end."""
 
     def run() -> tuple[float, float]:
         cpu_ns = time.thread_time_ns()
@@ -181,9 +190,15 @@ def timed_loop(body: Callable[[int], object], count: int, per: int = 1) -> Timed
         wall_ns = time.perf_counter_ns() - wall_ns
         return per_operation((wall_ns, time.thread_time_ns() - cpu_ns), count * per)
 
+    def close() -> None:
+        gc.enable()
+        free, blocks = neighbours
+        for block in blocks:
+            free(block)
+
     gc.disable()
     body(count)
-    return Timed(run, gc.enable)
+    return Timed(run, close)
 
 
 def python_pair(name: str, size: int, count: int) -> Timed:
@@ -203,8 +218,7 @@ def python_pair(name: str, size: int, count: int) -> Timed:
         for _ in repeat(None, count):
             free(get(size))
 
-    timed = timed_loop(pairs, count)
-    return Timed(timed.run, lambda: [free(block) for block in neighbours] and timed.close())
+    return timed_loop(pairs, count, neighbours=(free, neighbours))
 
 
 def python_view(name: str, size: int, count: int) -> Timed:
@@ -229,8 +243,7 @@ def python_view(name: str, size: int, count: int) -> Timed:
             view.release()
             free(block)
 
-    timed = timed_loop(views, count)
-    return Timed(timed.run, lambda: [free(block) for block in neighbours] and timed.close())
+    return timed_loop(views, count, neighbours=(free, neighbours))
 
 
 def python_live(name: str, live: int, size: int, count: int) -> Timed:
@@ -256,16 +269,7 @@ def python_live(name: str, live: int, size: int, count: int) -> Timed:
             blocks[slot] = block = get(size)
             block[0] = 1
 
-    timed = timed_loop(replace, count)
-
-    def close() -> None:
-        timed.close()
-        if source.stats().live_blocks != live:
-            raise RuntimeError(f"{source.stats().live_blocks} blocks live, expected {live}")
-        for block in blocks:
-            free(block)
-
-    return Timed(timed.run, close)
+    return timed_loop(replace, count, neighbours=(free, blocks))
 
 
 def python_many(name: str, size: int, many: int, count: int) -> Timed:
@@ -288,8 +292,8 @@ def python_many(name: str, size: int, many: int, count: int) -> Timed:
 
 
 def addresses(name: str, size: int, many: int, count: int) -> Timed:
-    """free_many(alloc_many(size, many)) ns per block; `pair` is the C pair through pointers."""
-    if name == "pair":
+    """free_many(alloc_many(size, many)) ns per block; `C pair` is one through pointers."""
+    if name == "C pair":
         return pair("poolcore", size, count * many)
     source = pool(name, size)
     alloc_many, free_many = source.alloc_many, source.free_many
@@ -314,7 +318,7 @@ def create_close(name: str, count: int) -> Timed:
     def one(count: int) -> None:
         for _ in repeat(None, count):
             source = make()
-            source.free(source.alloc(64))
+            source.free(source.alloc(1500))
             source.close()
 
     return timed_loop(one if name == "one block" else empty, count)
@@ -335,8 +339,7 @@ def importing(name: str) -> Timed:
     def run() -> tuple[float, float]:
         taken = []
         for _ in range(15):
-            answer = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
-            wall_ns, *modules = answer.stdout.split()
+            wall_ns, *modules = subprocess.check_output([sys.executable, "-c", program], text=True).split()
             taken.append(int(wall_ns))
             foreign.update(module for module in modules if module.partition(".")[0] != name)
         return float(median(taken)), 1.0
@@ -352,8 +355,8 @@ def importing(name: str) -> Timed:
 JOBS: dict[str, Callable[..., Timed]] = {
     job.__name__: job
     for job in (
-        pair, working_set, batch, threads, handoff, first_allocation, resident, scaling, python_pair, python_view,
-        python_live, python_many, addresses, create_close, importing,
+        pair, working_set, batch, threads, handoff, first_allocation, resident, scaling, importing,
+        python_pair, python_view, python_live, python_many, addresses, create_close,
     )
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Every speed row in one table: must, aim, measured, quartiles. Run as ``python -m benchmarks.ratios``.
+"""Every speed row in one table: must, aim, measured, quartiles. Run as ``python -m pybuf.bench.ratios``.
 
 A ratio is formed within a round from gross times; what is printed is the median over the rounds. Rows
 whose contenders share a process are timed in several processes (another memory layout each), the
@@ -64,7 +64,7 @@ def child(module: str, request: dict[str, Any], cpus: Iterable[int], seed: int) 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One request to `benchmarks.jobs`, shared by all rows that read it."""
+    """One request to `pybuf.bench.jobs`, shared by all rows that read it."""
 
     job: str
     contenders: tuple[str, ...]
@@ -85,7 +85,7 @@ class Measurement:
             random.Random(number).shuffle(parts)
             found: list[dict[str, float]] = [{} for _ in range(rounds)]
             for contenders in parts:
-                answer = child("benchmarks.jobs", {**request, "contenders": contenders}, cpus, number)
+                answer = child("pybuf.bench.jobs", {**request, "contenders": contenders}, cpus, number)
                 for whole, part in zip(found, answer["rounds"], strict=True):
                     whole.update(part)
                 taken.repeats += answer["repeats"]
@@ -114,10 +114,12 @@ class Row:
 
 
 def together(job: str, *contenders: str, **parameters: Any) -> Measurement:
+    """All contenders in one process."""
     return Measurement(job, contenders, tuple(parameters.items()))
 
 
 def apart(job: str, *contenders: str, **parameters: Any) -> Measurement:
+    """Each contender in a process of its own, for one round."""
     is_pinned = job not in ("threads", "handoff")
     return Measurement(job, contenders, tuple(parameters.items()), is_fresh=True, is_pinned=is_pinned)
 
@@ -125,133 +127,141 @@ def apart(job: str, *contenders: str, **parameters: Any) -> Measurement:
 # ---- the rows ------------------------------------------------------------------------------
 
 
-def ratio(ours: str, *peers: str) -> Callable[[dict[str, float]], float]:
-    """Ours over the fastest of the peers, within a round."""
-    return lambda values: values[ours] / min(values[peer] for peer in peers)
+def notes(taken: Taken) -> str:
+    """What the contenders said beside their values."""
+    return ", ".join(f"{name}: {note}" for name, note in taken.notes.items() if note)
 
 
-def only(name: str) -> Callable[[dict[str, float]], float]:
-    return lambda values: values[name]
+def medians(*names: str) -> Callable[[Taken], str]:
+    """What the named contenders took, in ns."""
+    return lambda taken: ", ".join(
+        f"{name} {median(values[name] for values in taken.rounds):.4g} ns" for name in names
+    )
 
 
-def times(*names: str) -> Callable[[Taken], str]:
-    """Medians of the named contenders, and their notes."""
+def versus(
+    name: str,
+    measurement: Any,
+    peer: str,
+    must: float | None,
+    aim: float | None,
+    ours: str = "poolcore",
+    also: tuple[str, ...] = (),
+) -> Row:
+    """A row of ours over a peer, with the times of both and of `also` beside."""
+    return Row(
+        f"{name} / {peer}",
+        measurement,
+        lambda values: values[ours] / values[peer],
+        must,
+        aim,
+        beside=medians(ours, peer, *also),
+    )
 
-    def said(taken: Taken) -> str:
-        parts = []
-        for name in names:
-            value = median(values[name] for values in taken.rounds)
-            note = taken.notes.get(name, "")
-            parts.append(f"{name} {value:.4g} ns" + (f" ({note})" if note else ""))
-        return ", ".join(parts)
 
-    return said
+def versus_floor(name: str, ours: str, must: float | None, aim: float) -> Row:
+    """A row of ours over F3, with the instructions of both beside the times."""
 
-
-def counted(ours: str) -> Callable[[Taken], str]:
-    """Times beside instruction counts, for ratios to F3."""
-
-    def said(taken: Taken) -> str:
+    def beside(taken: Taken) -> str:
         counts = f"{instructions(ours):.0f} against {instructions('F3'):.0f} instructions"
-        return f"{times(ours, 'F3')(taken)}; {counts}"
+        return f"{medians(ours, 'F3')(taken)}; {counts}"
 
-    return said
+    return replace(versus(name, PAIR, "F3", must, aim, ours), beside=beside)
+
+
+def alone(
+    name: str,
+    measurement: Measurement,
+    must: float | None = None,
+    aim: float | None = None,
+    ours: str = "poolcore",
+    unit: str = "x",
+    is_higher_better: bool = False,
+) -> Row:
+    """A row that is one contender's own value."""
+    return Row(name, measurement, lambda values: values[ours], must, aim, unit, is_higher_better)
 
 
 @cache
 def instructions(name: str) -> float:
+    """The count of a contender, taken once."""
     return instructions_per_pair(name)
 
 
-def notes(taken: Taken) -> str:
-    return ", ".join(f"{name}: {note}" for name, note in taken.notes.items() if note)
-
-
-PAIR = together(
-    "pair", "F0", "F1", "F3", "glibc", "tcmalloc", "poolcore", "poolcore one-class", size=1500, count=500_000
-)
-PAIR_64 = together("pair", "mimalloc", "poolcore", size=64, count=500_000)
-MIXED = together("working_set", "tcmalloc", "poolcore", live=1000, low=16, high=1500, steps=200_000)
-LARGE = together(
-    "working_set", "tcmalloc", "poolcore", "poolcore huge", live=100_000, low=1500, high=1500, steps=200_000
-)
-HUGE = apart("resident", "poolcore", "poolcore huge", phase="one", live=100_000)
-BATCH = together("batch", "tcmalloc", "poolcore", live=1000, size=1500, passes=300)
-HANDOFF = apart("handoff", "mimalloc", "poolcore", size=1500, count=1_000_000)
-COSTS = together(
-    "pair", "poolcore", "poolcore limit", "poolcore events", "poolcore guard", "poolcore quarantine",
-    size=1500, count=100_000,
-)  # fmt: skip
-SCALING = together("scaling", "1000", "100000", size=1500, steps=200_000)
-PYTHON_PAIR = together("python_pair", "no-op", "bytearray", "poolcore", size=1500, count=100_000)
-PYTHON_VIEW = together("python_view", "bytearray", "bytearray viewed", "poolcore", size=1500, count=50_000)
-PYTHON_LIVE = together("python_live", "bytearray", "poolcore", live=10_000, size=1500, count=50_000)
-PYTHON_MANY = together("python_many", "bytearray", "poolcore", size=1500, many=256, count=300)
-ADDRESSES = together("addresses", "pair", "poolcore", size=1500, many=256, count=1000)
-FIRST = apart("first_allocation", "poolcore", size=1500)
-CREATE = together("create_close", "empty", "one block", count=1000)
-IMPORT = together("importing", "array", "poolcore")
-
-
 def threads(pools: int) -> Measurement:
+    """Two threads against one, over so many pools."""
     return apart("threads", "poolcore", pools=pools, size=1500, count=2_000_000)
 
 
 def resident(phase: str) -> Measurement:
+    """Resident bytes after a phase of 50,000 blocks."""
     return apart("resident", "poolcore", phase=phase, live=50_000)
 
 
+POLICIES = ("limit", "events", "guard", "quarantine")
+
+PAIR = together(
+    "pair",
+    *("F0", "F1", "F3", "glibc", "tcmalloc", "poolcore", "poolcore one-class"),
+    size=1500,
+    count=500_000,
+)
+PAIR_64 = together("pair", "mimalloc", "poolcore", size=64, count=500_000)
+COSTS = together("pair", "poolcore", *(f"poolcore {policy}" for policy in POLICIES), size=1500, count=100_000)
+MIXED = together("working_set", "tcmalloc", "poolcore", live=1000, low=16, high=1500, steps=200_000)
+LARGE = together(
+    "working_set", "tcmalloc", "poolcore", "poolcore huge", live=100_000, low=1500, high=1500, steps=200_000
+)
+LARGE_RESIDENT = apart("resident", "poolcore", "poolcore huge", phase="one", live=100_000)
+BATCH = together("batch", "tcmalloc", "poolcore", live=1000, size=1500, passes=300)
+HANDOFF = apart("handoff", "mimalloc", "poolcore", size=1500, count=1_000_000)
+PYTHON_PAIR = together("python_pair", "no-op", "bytearray", "poolcore", size=1500, count=100_000)
+PYTHON_VIEW = together("python_view", "bytearray", "bytearray viewed", "poolcore", size=1500, count=50_000)
+PYTHON_LIVE = together("python_live", "bytearray", "poolcore", live=10_000, size=1500, count=50_000)
+PYTHON_MANY = together("python_many", "bytearray", "poolcore", size=1500, many=256, count=300)
+ADDRESSES = together("addresses", "C pair", "poolcore", size=1500, many=256, count=1000)
+FIRST = apart("first_allocation", "poolcore", size=1500)
+CREATE = together("create_close", "empty", "one block", count=1000)
+SCALING = together("scaling", "1000", "100000", size=1500, steps=200_000)
+IMPORT = together("importing", "array", "poolcore")
+
 ROWS = [
-    Row("C pair 1500 B / F3", PAIR, ratio("poolcore", "F3"), 1.35, 1.0, beside=counted("poolcore")),
-    Row("one-class pool, C pair 1500 B / F3", PAIR, ratio("poolcore one-class", "F3"), None, 0.95,
-        beside=counted("poolcore one-class")),
-    Row("C pair 1500 B / glibc", PAIR, ratio("poolcore", "glibc"), 0.45, 0.25, beside=times("poolcore", "glibc")),
-    Row("C pair 1500 B / tcmalloc", PAIR, ratio("poolcore", "tcmalloc"), 1.5, 1.0,
-        beside=times("poolcore", "tcmalloc", "F1", "F0")),
-    Row("C pair 64 B / mimalloc", PAIR_64, ratio("poolcore", "mimalloc"), 1.7, 1.3,
-        beside=times("poolcore", "mimalloc")),
-    Row("1,000 live, 16..1500 B, replaced at random / tcmalloc", MIXED, ratio("poolcore", "tcmalloc"), 1.2, 0.9,
-        beside=times("poolcore", "tcmalloc")),
-    Row("100,000 live x 1500 B / tcmalloc", LARGE, ratio("poolcore", "tcmalloc"), 1.9, 1.2,
-        beside=times("poolcore", "tcmalloc")),
-    Row("the same with Pages(huge=True) / tcmalloc", LARGE, ratio("poolcore huge", "tcmalloc"), None, 1.0,
-        beside=times("poolcore huge", "tcmalloc")),
-    Row("resident / live bytes: 100,000 x 1500 B with Pages(huge=True)", HUGE, only("poolcore huge"),
-        beside=lambda taken: f"without {median(values['poolcore'] for values in taken.rounds):.3f}x"),
-    Row("batch of 1,000, freed in random order / tcmalloc", BATCH, ratio("poolcore", "tcmalloc"), 0.85, 0.6,
-        beside=times("poolcore", "tcmalloc")),
-    Row("two threads, own blocks, one pool / one thread", threads(1), only("poolcore"), 1.85, 1.95,
-        is_higher_better=True),
-    Row("the same over four pools / one thread", threads(4), only("poolcore"), 1.7, 1.85, is_higher_better=True),
-    Row("blocks freed by another thread / mimalloc", HANDOFF, ratio("poolcore", "mimalloc"), 0.50, 0.25,
-        beside=times("poolcore", "mimalloc")),
-    Row("resident / live bytes: 50,000 x 1500 B", resident("one"), only("poolcore"), 1.07, 1.03),
-    Row("resident / live bytes: 50,000 of 16..1500 B", resident("mix"), only("poolcore"), 1.20, 1.08),
-    Row("resident / live bytes: after the mix shifts", resident("shift"), only("poolcore"), 1.45, 1.26),
-    Row("resident after free-all and trim / at most", resident("kept"), only("poolcore"), 0.05, 0.01),
-    Row("Python get + free 1500 B / two no-op bound methods", PYTHON_PAIR, ratio("poolcore", "no-op"), 1.45, 1.25,
-        beside=times("poolcore", "no-op")),
-    Row("Python get + free 1500 B / bytearray", PYTHON_PAIR, ratio("poolcore", "bytearray"), 0.45, 0.35,
-        beside=times("poolcore", "bytearray")),
-    Row("Python get + memoryview + release + free / bytearray", PYTHON_VIEW, ratio("poolcore", "bytearray"), 1.5, 1.2,
-        beside=times("poolcore", "bytearray", "bytearray viewed")),
-    Row("10,000 Buffers live, replaced at random / bytearray", PYTHON_LIVE, ratio("poolcore", "bytearray"), 0.6, 0.4,
-        beside=times("poolcore", "bytearray")),
-    Row("get_many + free_many of 256 / 256 bytearrays", PYTHON_MANY, ratio("poolcore", "bytearray"), 0.20, 0.13,
-        beside=times("poolcore", "bytearray")),
-    Row("alloc_many + free_many of 256 / C pair", ADDRESSES, ratio("poolcore", "pair"), 1.6, 1.1,
-        beside=times("poolcore", "pair")),
-    *(
-        Row(f"cost of {policy}: C pair 1500 B / without", COSTS, ratio(f"poolcore {policy}", "poolcore"),
-            beside=times(f"poolcore {policy}", "poolcore"))
-        for policy in ("limit", "events", "guard", "quarantine")
+    versus_floor("C pair 1500 B", "poolcore", 1.35, 1.0),
+    versus_floor("one-class pool, C pair 1500 B", "poolcore one-class", None, 0.95),
+    versus("C pair 1500 B", PAIR, "glibc", 0.45, 0.25),
+    versus("C pair 1500 B", PAIR, "tcmalloc", 1.5, 1.0, also=("F1", "F0")),
+    versus("C pair 64 B", PAIR_64, "mimalloc", 1.7, 1.3),
+    versus("1,000 live, 16..1500 B, replaced at random", MIXED, "tcmalloc", 1.2, 0.9),
+    versus("100,000 live x 1500 B, replaced at random", LARGE, "tcmalloc", 1.9, 1.2),
+    versus("the same with Pages(huge=True)", LARGE, "tcmalloc", None, 1.0, "poolcore huge"),
+    alone("resident / live bytes: 100,000 x 1500 B", LARGE_RESIDENT),
+    alone("the same with Pages(huge=True)", LARGE_RESIDENT, ours="poolcore huge"),
+    versus("batch of 1,000, freed in random order", BATCH, "tcmalloc", 0.85, 0.6),
+    alone("two threads, own blocks, one pool / one thread", threads(1), 1.85, 1.95, is_higher_better=True),
+    alone("the same over four pools / one thread", threads(4), 1.7, 1.85, is_higher_better=True),
+    versus("blocks freed by another thread", HANDOFF, "mimalloc", 0.50, 0.25),
+    alone("resident / live bytes: 50,000 x 1500 B", resident("one"), 1.07, 1.03),
+    alone("resident / live bytes: 50,000 of 16..1500 B", resident("mix"), 1.20, 1.08),
+    alone("resident / live bytes: after the mix shifts", resident("shift"), 1.45, 1.26),
+    alone("resident bytes after free-all and trim / at most", resident("kept"), 0.05, 0.01),
+    versus("Python get + free 1500 B", PYTHON_PAIR, "no-op", 1.45, 1.25),
+    versus("Python get + free 1500 B", PYTHON_PAIR, "bytearray", 0.45, 0.35),
+    versus(
+        "Python get + memoryview + release + free", PYTHON_VIEW, "bytearray", 1.5, 1.2,
+        also=("bytearray viewed",),
     ),
-    Row("first allocation on a new thread", FIRST, only("poolcore"), unit=" ns"),
-    Row("pool created and closed", CREATE, only("empty"), unit=" ns"),
-    Row("pool created, one block, closed", CREATE, only("one block"), unit=" ns"),
-    Row("address space: 100,000 live / 1,000 live", SCALING, ratio("100000", "1000"), 2.0, 1.2,
-        beside=times("100000", "1000")),
-    Row("import poolcore / import array", IMPORT, ratio("poolcore", "array"), 1.0, 0.5, beside=notes),
+    versus("10,000 Buffers live, replaced at random", PYTHON_LIVE, "bytearray", 0.6, 0.4),
+    versus("get_many + free_many of 256", PYTHON_MANY, "bytearray", 0.20, 0.13),
+    versus("alloc_many + free_many of 256", ADDRESSES, "C pair", 1.6, 1.1),
+    *(
+        versus(f"cost of {policy}: C pair 1500 B", COSTS, "poolcore", None, None, f"poolcore {policy}")
+        for policy in POLICIES
+    ),
+    alone("first allocation on a new thread", FIRST, unit=" ns"),
+    alone("pool created and closed", CREATE, ours="empty", unit=" ns"),
+    alone("pool created, one block, closed", CREATE, ours="one block", unit=" ns"),
+    versus("address space, live: 100000", SCALING, "1000", 2.0, 1.2, "100000"),
+    replace(versus("import poolcore", IMPORT, "array", 1.0, 0.5), beside=notes),
 ]  # fmt: skip
 
 
@@ -272,6 +282,7 @@ def machine() -> str:
 
 
 def written(value: float | None, unit: str) -> str:
+    """A value with its unit, in three figures."""
     if value is None:
         return "-"
     return f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"
@@ -310,10 +321,16 @@ def line(row: Row, taken: Taken) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table as its rows come in; the status is 1 when a row did not run."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ratios", description=main.__doc__)
-    parser.add_argument("--row", metavar="SUBSTRING", action="append", help="only rows whose name contains this")
-    parser.add_argument("--rounds", type=int, help="rounds per process (7), and processes of the other rows (11)")
-    parser.add_argument("--quick", action="store_true", help="one process of five rounds; three of the other rows")
+    parser = argparse.ArgumentParser(prog="python -m pybuf.bench.ratios", description=main.__doc__)
+    parser.add_argument(
+        "--row", metavar="SUBSTRING", action="append", help="only rows whose name contains this"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help="rounds per process (7), and processes of the other rows (11)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one process of five rounds; three of the other rows"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     options = parser.parse_args(arguments)
     effort = Effort(processes=1, rounds=5, fresh=3) if options.quick else Effort()
@@ -321,7 +338,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.rounds < 1:
             parser.error(f"--rounds {options.rounds}: expected at least 1")
         effort = replace(effort, rounds=options.rounds, fresh=options.rounds)
-    rows = [row for row in ROWS if not options.row or any(part.lower() in row.name.lower() for part in options.row)]
+    rows = [
+        row
+        for row in ROWS
+        if not options.row or any(part.lower() in row.name.lower() for part in options.row)
+    ]
     if not rows:
         parser.error(f"no row has a name with {' or '.join(map(repr, options.row))}")
 
@@ -351,6 +372,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def table_line(done: dict[str, Any]) -> str:
+    """A finished row, or one that did not run, as a line of the table."""
     unit = done["unit"]
     bounds = f"| {done['row']} | {written(done['must'], unit)} | {written(done['aim'], unit)}"
     if "error" in done:
