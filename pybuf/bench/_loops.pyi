@@ -4,6 +4,7 @@ class Callee:
     name: str
     owner: object
     is_pooled: bool
+    addresses: tuple[int, ...]
     def __init__(
         self, name: str, alloc: int, free: int, pool: int | None = None, owner: object = None
     ) -> None: ...

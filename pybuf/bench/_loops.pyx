@@ -111,6 +111,13 @@ cdef class Callee:
     def __repr__(self):
         return f"Callee({self.name!r})"
 
+    @property
+    def addresses(self):
+        """``(alloc, free)`` or ``(alloc, free, pool)``, as ints."""
+        if self.is_pooled:
+            return <uintptr_t>self.pooled.alloc, <uintptr_t>self.pooled.free, <uintptr_t>self.pooled.pool
+        return <uintptr_t>self.bare.alloc, <uintptr_t>self.bare.free
+
     cdef void *take(self, size_t size) except? NULL:
         cdef void *block
         if self.is_pooled:

@@ -65,9 +65,7 @@ def _steps(name: str, size: int, count: int) -> int:
             _next_stop(child.pid)
             while True:
                 if trace(PTRACE_SINGLESTEP, child.pid, None, None):
-                    raise RuntimeError(
-                        f"the system refuses to step a process: {os.strerror(ctypes.get_errno())}"
-                    )
+                    raise RuntimeError(f"the system refuses to step a process: {os.strerror(ctypes.get_errno())}")
                 if _next_stop(child.pid) == signal.SIGSTOP:
                     break
                 steps += 1

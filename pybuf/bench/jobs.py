@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import random
 import subprocess
 import sys
@@ -50,9 +49,9 @@ def per_operation(times: tuple[int, int], operations: int) -> tuple[float, float
 
 
 def resident_bytes() -> int:
-    """Resident bytes of this process."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Resident bytes of this process; smaps_rollup is exact where the counter of statm lags behind."""
+    with open("/proc/self/smaps_rollup") as rollup:
+        return next(int(line.split()[1]) << 10 for line in rollup if line.startswith("Rss:"))
 
 
 # ---- C loops -------------------------------------------------------------------------------
@@ -339,7 +338,7 @@ def importing(name: str) -> Timed:
     def run() -> tuple[float, float]:
         taken = []
         for _ in range(15):
-            wall_ns, *modules = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+            wall_ns, *modules = subprocess.check_output([sys.executable, "-P", "-c", program], text=True).split()
             taken.append(int(wall_ns))
             foreign.update(module for module in modules if module.partition(".")[0] != name)
         return float(median(taken)), 1.0

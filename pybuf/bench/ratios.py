@@ -10,29 +10,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from statistics import median, quantiles
+from pathlib import Path
+from statistics import geometric_mean, median, quantiles
 from typing import Any
 
+from pybuf.bench.contenders import ENVIRONMENT
 from pybuf.bench.instructions import instructions_per_pair
-
-# jemalloc wants more static thread-local storage than a loaded library is given by default.
-TUNABLES = "glibc.rtld.optional_static_tls=16384"
+from pybuf.bench.processor import description, locked
+from pybuf.bench.replay import INHERITED, PEERS, Lead, Report, TraceReport, replay
+from pybuf.bench.traces import default_path, read
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many processes, and how many rounds in each; `fresh` processes for rows that take one per round."""
+    """How many processes, and how many rounds in each; `fresh` processes for rows that take one per round.
+
+    traces: the directory of the traces that do not ship in the package.
+    """
 
     processes: int = 3
     rounds: int = 7
     fresh: int = 11
+    traces: Path = Path("benchmarks/traces")
 
 
 @dataclass
@@ -42,22 +47,26 @@ class Taken:
     rounds: list[dict[str, float]] = field(default_factory=list)
     repeats: int = 0
     notes: dict[str, str] = field(default_factory=dict)
+    report: Report | None = None  # of a `TraceReplay`, which has no rounds
 
 
-def child(module: str, request: dict[str, Any], cpus: Iterable[int], seed: int) -> dict[str, Any]:
-    """The answer of ``python -m module REQUEST``, pinned, with an environment of a size of its own."""
-    draw = random.Random(seed)
+def child(request: dict[str, Any], cpus: Iterable[int], draw: random.Random) -> dict[str, Any]:
+    """What `pybuf.bench.jobs` answers in a fresh process, which has an environment of a size of its own."""
+    environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    environment |= ENVIRONMENT
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    environment["PYBUF_PADDING"] = "x" * draw.randrange(4096)
     done = subprocess.run(
-        [sys.executable, "-m", module, json.dumps(request)],
+        [sys.executable, "-P", "-m", "pybuf.bench.jobs", json.dumps(request)],
         capture_output=True,
         check=False,
         text=True,
-        env={**os.environ, "GLIBC_TUNABLES": TUNABLES, "ENVIRONMENT_SIZE": "x" * draw.randrange(4096)},
+        env=environment,
         preexec_fn=lambda: os.sched_setaffinity(0, cpus),
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise RuntimeError(lines[-1] if lines else f"status {done.returncode}")
+        raise RuntimeError(lines[-1] if lines else f"{request['job']} ended with status {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -73,19 +82,22 @@ class Measurement:
     is_pinned: bool = True
 
     def take(self, effort: Effort) -> Taken:
-        """Runs it in as many processes as the effort says."""
-        cpus = sorted(os.sched_getaffinity(0))
-        if self.is_pinned:
-            cpus = cpus[-1:]
+        """Runs it in as many processes as the effort says, while no other benchmark has the processor."""
+        with locked() as cpu:
+            cpus = {cpu} if self.is_pinned else os.sched_getaffinity(0)
+            return self._take(effort, cpus)
+
+    def _take(self, effort: Effort, cpus: Iterable[int]) -> Taken:
         taken = Taken()
         rounds = 1 if self.is_fresh else effort.rounds
         for number in range(effort.fresh if self.is_fresh else effort.processes):
+            draw = random.Random(number)
             request = {"job": self.job, "rounds": rounds, "seed": number, **dict(self.parameters)}
             parts = [[name] for name in self.contenders] if self.is_fresh else [list(self.contenders)]
-            random.Random(number).shuffle(parts)
+            draw.shuffle(parts)
             found: list[dict[str, float]] = [{} for _ in range(rounds)]
             for contenders in parts:
-                answer = child("pybuf.bench.jobs", {**request, "contenders": contenders}, cpus, number)
+                answer = child({**request, "contenders": contenders}, cpus, draw)
                 for whole, part in zip(found, answer["rounds"], strict=True):
                     whole.update(part)
                 taken.repeats += answer["repeats"]
@@ -95,17 +107,35 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class TraceReplay:
+    """The malloc traces in `effort.traces` and the one that ships, through ours and the peers."""
+
+    def take(self, effort: Effort) -> Taken:
+        """Reads and replays them; the report is kept whole."""
+        paths = [default_path(), *(effort.traces / f"{name}.mtrace.xz" for name in ("redis", "gawk"))]
+        names = ["poolcore", *PEERS]
+        report = replay([read(path) for path in paths], names, effort.fresh, 0, lambda words: None)
+        for trace in report.traces:
+            for absent in trace.absent:
+                raise RuntimeError(f"{absent.name}: {absent.reason}")
+        return Taken(repeats=sum(trace.repeated_rounds for trace in report.traces), report=report)
+
+
+Spread = tuple[float, float, float]  # lower quartile, median, upper quartile
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table.
 
-    value: what is printed, from one round.
+    spread: what is printed, from what was measured.
     must, aim: bounds; None where the row is only printed.
-    beside: text for the last column, from everything that was taken.
+    beside: text for the last column.
     """
 
     name: str
-    measurement: Measurement
-    value: Callable[[dict[str, float]], float]
+    measurement: Measurement | TraceReplay
+    spread: Callable[[Taken], Spread]
     must: float | None = None
     aim: float | None = None
     unit: str = "x"
@@ -127,6 +157,41 @@ def apart(job: str, *contenders: str, **parameters: Any) -> Measurement:
 # ---- the rows ------------------------------------------------------------------------------
 
 
+def over_rounds(value: Callable[[dict[str, float]], float]) -> Callable[[Taken], Spread]:
+    """The spread of a value that is formed within a round."""
+
+    def spread(taken: Taken) -> Spread:
+        values = [value(times) for times in taken.rounds]
+        if len(values) == 1:
+            values *= 2
+        low, middle, high = quantiles(values, n=4, method="inclusive")
+        return low, middle, high
+
+    return spread
+
+
+def traced(name: str, lead_of: Callable[[TraceReport], Lead | None], must: float, aim: float) -> Row:
+    """The geometric mean over the traces of ours over the fastest peer on each."""
+
+    def leads(taken: Taken) -> list[tuple[str, Lead]]:
+        assert taken.report is not None
+        found = [(str(trace.trace["name"]), lead_of(trace)) for trace in taken.report.traces]
+        return [(trace, lead) for trace, lead in found if lead is not None]
+
+    def spread(taken: Taken) -> Spread:
+        ratios = [lead.ratio for _, lead in leads(taken)]
+        return (
+            geometric_mean(ratio.q1 for ratio in ratios),
+            geometric_mean(ratio.median for ratio in ratios),
+            geometric_mean(ratio.q3 for ratio in ratios),
+        )
+
+    def beside(taken: Taken) -> str:
+        return ", ".join(f"{trace} {lead.ratio.median:.3g}x {lead.peer}" for trace, lead in leads(taken))
+
+    return Row(name, TRACES, spread, must, aim, beside=beside)
+
+
 def notes(taken: Taken) -> str:
     """What the contenders said beside their values."""
     return ", ".join(f"{name}: {note}" for name, note in taken.notes.items() if note)
@@ -134,14 +199,12 @@ def notes(taken: Taken) -> str:
 
 def medians(*names: str) -> Callable[[Taken], str]:
     """What the named contenders took, in ns."""
-    return lambda taken: ", ".join(
-        f"{name} {median(values[name] for values in taken.rounds):.4g} ns" for name in names
-    )
+    return lambda taken: ", ".join(f"{name} {median(values[name] for values in taken.rounds):.4g} ns" for name in names)
 
 
 def versus(
     name: str,
-    measurement: Any,
+    measurement: Measurement,
     peer: str,
     must: float | None,
     aim: float | None,
@@ -152,7 +215,7 @@ def versus(
     return Row(
         f"{name} / {peer}",
         measurement,
-        lambda values: values[ours] / values[peer],
+        over_rounds(lambda values: values[ours] / values[peer]),
         must,
         aim,
         beside=medians(ours, peer, *also),
@@ -179,7 +242,7 @@ def alone(
     is_higher_better: bool = False,
 ) -> Row:
     """A row that is one contender's own value."""
-    return Row(name, measurement, lambda values: values[ours], must, aim, unit, is_higher_better)
+    return Row(name, measurement, over_rounds(lambda values: values[ours]), must, aim, unit, is_higher_better)
 
 
 @cache
@@ -200,6 +263,7 @@ def resident(phase: str) -> Measurement:
 
 POLICIES = ("limit", "events", "guard", "quarantine")
 
+TRACES = TraceReplay()
 PAIR = together(
     "pair",
     *("F0", "F1", "F3", "glibc", "tcmalloc", "poolcore", "poolcore one-class"),
@@ -226,6 +290,8 @@ SCALING = together("scaling", "1000", "100000", size=1500, steps=200_000)
 IMPORT = together("importing", "array", "poolcore")
 
 ROWS = [
+    traced("the malloc traces, first pass / fastest peer", lambda trace: trace.first_lead, 1.15, 0.90),
+    traced("the malloc traces, later passes / fastest peer", lambda trace: trace.later_lead, 1.25, 1.0),
     versus_floor("C pair 1500 B", "poolcore", 1.35, 1.0),
     versus_floor("one-class pool, C pair 1500 B", "poolcore one-class", None, 0.95),
     versus("C pair 1500 B", PAIR, "glibc", 0.45, 0.25),
@@ -270,14 +336,10 @@ ROWS = [
 
 def machine() -> str:
     """Processor, system, C library and interpreter, in one line."""
-    with open("/proc/cpuinfo") as cpuinfo:
-        models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
-    with open("/sys/kernel/mm/transparent_hugepage/enabled") as enabled:
-        pages = enabled.read().partition("[")[2].partition("]")[0]
+    found = description()
     return (
-        f"{models[0] if models else platform.processor()}, {os.cpu_count()} CPUs, {platform.system()} "
-        f"{platform.release()}, huge pages {pages}, {' '.join(platform.libc_ver())}, "
-        f"{platform.python_implementation()} {platform.python_version()}"
+        f"{found['processor']}, {found['processors']} processors, {found['system']}, {found['c_library']}, "
+        f"{found['python']}"
     )
 
 
@@ -303,8 +365,7 @@ def verdict(row: Row, value: float) -> str:
 
 def line(row: Row, taken: Taken) -> dict[str, Any]:
     """A finished row as the values of its columns."""
-    values = [row.value(values) for values in taken.rounds]
-    low, middle, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    low, middle, high = row.spread(taken)
     return {
         "row": row.name,
         "must": row.must,
@@ -313,7 +374,7 @@ def line(row: Row, taken: Taken) -> dict[str, Any]:
         "measured": middle,
         "quartiles": [low, high],
         "reaches": verdict(row, middle),
-        "rounds": len(values),
+        "rounds": taken.report.rounds if taken.report else len(taken.rounds),
         "repeats": taken.repeats,
         "beside": row.beside(taken),
     }
@@ -322,27 +383,19 @@ def line(row: Row, taken: Taken) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table as its rows come in; the status is 1 when a row did not run."""
     parser = argparse.ArgumentParser(prog="python -m pybuf.bench.ratios", description=main.__doc__)
-    parser.add_argument(
-        "--row", metavar="SUBSTRING", action="append", help="only rows whose name contains this"
-    )
-    parser.add_argument(
-        "--rounds", type=int, help="rounds per process (7), and processes of the other rows (11)"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="one process of five rounds; three of the other rows"
-    )
+    parser.add_argument("--row", metavar="SUBSTRING", action="append", help="only rows whose name contains this")
+    parser.add_argument("--rounds", type=int, help="rounds per process (7), and processes of the other rows (11)")
+    parser.add_argument("--quick", action="store_true", help="one process of five rounds; three of the other rows")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--traces", type=Path, default=Effort.traces, help="directory of redis and gawk's traces")
     options = parser.parse_args(arguments)
     effort = Effort(processes=1, rounds=5, fresh=3) if options.quick else Effort()
+    effort = replace(effort, traces=options.traces)
     if options.rounds is not None:
         if options.rounds < 1:
             parser.error(f"--rounds {options.rounds}: expected at least 1")
         effort = replace(effort, rounds=options.rounds, fresh=options.rounds)
-    rows = [
-        row
-        for row in ROWS
-        if not options.row or any(part.lower() in row.name.lower() for part in options.row)
-    ]
+    rows = [row for row in ROWS if not options.row or any(part.lower() in row.name.lower() for part in options.row)]
     if not rows:
         parser.error(f"no row has a name with {' or '.join(map(repr, options.row))}")
 
@@ -358,7 +411,7 @@ def main(arguments: list[str] | None = None) -> int:
             if row.measurement not in taken:
                 taken[row.measurement] = row.measurement.take(effort)
             done = line(row, taken[row.measurement])
-        except (RuntimeError, OSError, ImportError, ArithmeticError) as error:
+        except (RuntimeError, OSError, ValueError) as error:
             failures += 1
             done = {"row": row.name, "must": row.must, "aim": row.aim, "unit": row.unit, "error": str(error)}
         lines.append(done)
