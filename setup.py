@@ -16,6 +16,9 @@ ASSERTIONS = os.environ.get("POOLCORE_ASSERTIONS", "") not in ("", "0")
 # Interposition and the PLT each put an extra jump between two functions of the same module.
 FLAGS = ["-O3", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
 
+# The timed loops run on POSIX threads and clocks.
+POSIX_ONLY = {os.path.join("pybuf", "bench", "_loops.pyx")}
+
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -48,5 +51,6 @@ setup(
         extension(source)
         for package in ("poolcore", "pybuf")
         for source in sorted(glob(f"{package}/**/*.pyx", recursive=True))
+        if source not in POSIX_ONLY or sys.platform != "win32"
     ]
 )
