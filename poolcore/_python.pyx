@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: binding=False, embedsignature=True, embedsignature.format=clinic, freethreading_compatible=True
+# cython: auto_pickle=False
 """The Python edge: classes Pool and Buffer, where verdicts become exceptions.
 
 A Buffer embeds the `hold_t` that the engine registers as its block's holder, so a free through any door
@@ -314,7 +315,7 @@ cdef void buffer_dealloc(PyObject *o) noexcept:
         PyObject_ClearWeakRefs(o)
     if (<Buffer>o).hold.slab != NULL:
         if (<Buffer>o).owner.is_plain and (<Buffer>o).owner.on_drop == DROP_RETURN:
-            (<Buffer>o).owner.dropped += 1
+            (<Buffer>o).owner.dropped = (<Buffer>o).owner.dropped + 1
             pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER)
         else:
             buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
