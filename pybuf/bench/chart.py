@@ -10,6 +10,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
 
 from pybuf.bench.replay import Report, Result, TraceReport
 
@@ -31,9 +32,15 @@ def write_chart(report: Report, path: Path) -> None:
         f"Recorded programs replayed: poolcore and its peers ({report.rounds} rounds)", fontsize=12, weight="bold"
     )
     machine = report.machine
-    figure.supxlabel(
-        f"{machine['processor']}, {machine['c_library']}, {machine['python']}; "
-        "lines span the quartiles of the rounds", fontsize=8, color=PEER,
+    figure.legend(
+        (
+            Line2D([], [], marker="o", linestyle="", color=PEER),
+            Line2D([], [], marker="o", linestyle="", color=PEER, markerfacecolor="white"),
+            Line2D([], [], color=PEER, linewidth=2.5, alpha=0.6),
+        ),
+        ("first pass in a fresh process", "later passes, median of five", "quartiles of the rounds"),
+        title=f"{machine['processor']}, {machine['c_library']}, {machine['python']}",
+        loc="outside lower left", ncols=3, fontsize=8, title_fontsize=8, frameon=False, alignment="left",
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -43,8 +50,12 @@ def _color(result: Result) -> str:
     return OURS if result.name == "poolcore" else HARNESS if result.name == "empty" else PEER
 
 
-def _label(axes: Any, report: TraceReport, results: list[Result]) -> None:
-    axes.set_yticks(range(len(results)), [result.name for result in results])
+def _name(result: Result) -> str:
+    return "pymalloc (GIL)" if result.name == "pymalloc" else result.name
+
+
+def _label(axes: Any, results: list[Result]) -> None:
+    axes.set_yticks(range(len(results)), [_name(result) for result in results])
     for label, result in zip(axes.get_yticklabels(), results, strict=True):
         label.set_color(_color(result))
         label.set_fontweight("bold" if result.name == "poolcore" else "normal")
@@ -69,14 +80,11 @@ def _draw_times(report: TraceReport, axes: Any) -> None:
                 f"{ratio.median:.2f}", (max(ratio.q3, ratio.median), row + shift), xytext=(7, 0),
                 textcoords="offset points", va="center", fontsize=7.5, color=_color(result),
             )
-    axes.plot([], [], "o", color=PEER, label="first pass in a fresh process")
-    axes.plot([], [], "o", color=PEER, markerfacecolor="white", label="later passes")
     axes.axvline(1, color=PEER, linewidth=1, linestyle=":")
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
     axes.set_title(f"{report.trace['name']}: time per event, glibc = 1 (lower is faster)", fontsize=9, loc="left")
-    axes.legend(fontsize=7, loc="best", framealpha=0.9)
-    _label(axes, report, results)
+    _label(axes, results)
 
 
 def _draw_memory(report: TraceReport, axes: Any) -> None:
@@ -93,4 +101,4 @@ def _draw_memory(report: TraceReport, axes: Any) -> None:
     axes.margins(x=0.15)
     live = report.trace["peak_live_bytes"] / 1e6
     axes.set_title(f"resident / live at its peak ({live:.1f} MB)", fontsize=9, loc="left")
-    _label(axes, report, results)
+    _label(axes, results)

@@ -12,8 +12,9 @@ def main() -> None:
 
         from pybuf.cli.replay import replay
     except ModuleNotFoundError as missing:
-        if missing.name is not None and missing.name.partition(".")[0] in ("click", "rich"):
-            sys.exit(f"pybuf: the command needs {missing.name}; install it with: pip install 'pybuf[cli]'")
+        library = (missing.name or "").partition(".")[0]
+        if library in ("click", "rich"):
+            sys.exit(f"pybuf: the command needs {library}; install it with: pip install 'pybuf[cli]'")
         raise
     help_text = "Measure poolcore beside the allocators that a program would otherwise use."
     group = click.Group("pybuf", commands=[replay], help=help_text)

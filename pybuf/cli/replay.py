@@ -15,23 +15,29 @@ from pybuf.bench import replay as bench
 from pybuf.bench import report, traces
 
 
+class Refusal(click.ClickException):
+    """What was given cannot be used: one line, and the status of a wrong command line."""
+
+    exit_code = 2
+
+
 def _contenders(_: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
     names = None if value is None else [name.strip() for name in value.split(",") if name.strip()]
     try:
         return bench.contenders(names)
     except ValueError as unknown:
-        raise click.BadParameter(str(unknown)) from None
+        raise Refusal(f"--against: {unknown}") from None
 
 
 def _directory(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
     if value is None:
         return None
     if importlib.util.find_spec("matplotlib") is None:
-        raise click.BadParameter("the chart needs matplotlib; install it with: pip install 'pybuf[bench]'")
+        raise Refusal("-o: the chart needs matplotlib; install it with: pip install 'pybuf[bench]'")
     try:
         value.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
-        raise click.BadParameter(f"{value}: {failure.strerror}; expected a directory to write to") from None
+        raise Refusal(f"-o {value}: {failure.strerror}; expected a directory to write to") from None
     return value
 
 
@@ -59,7 +65,7 @@ def replay(
     try:
         recordings = [traces.read(path) for path in trace or (traces.default_path(),)]
     except traces.TraceError as failure:
-        raise click.BadParameter(str(failure), param_hint="TRACE") from None
+        raise Refusal(str(failure)) from None
     seconds = bench.estimate_s(recordings, against, rounds)
     notes.print(
         f"{len(recordings)} trace{'s' * (len(recordings) > 1)}, {len(against)} contenders, {rounds} rounds: "
