@@ -16,6 +16,9 @@ ASSERTIONS = os.environ.get("POOLCORE_ASSERTIONS", "") not in ("", "0")
 # Interposition and the PLT each put an extra jump between two functions of the same module.
 FLAGS = ["-O3", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
 
+# The one module that holds the thread-local storage.
+ENGINE = os.path.join("poolcore", "_pool.pyx")
+
 # The timed loops run on POSIX threads and clocks.
 POSIX_ONLY = {os.path.join("pybuf", "bench", "_loops.pyx")}
 
@@ -33,12 +36,17 @@ DIRECTIVES = {
 
 
 def extension(source: str) -> Extension:
+    macros: list[tuple[str, str | None]] = []
+    if source == ENGINE:
+        macros.append(("POOLCORE_ENGINE", "1"))
+    if ASSERTIONS:
+        macros.append(("POOLCORE_ASSERTIONS", "1"))
     listed = Extension(
         os.path.splitext(source)[0].replace(os.sep, "."),
         [source],
         include_dirs=[INCLUDE, os.path.dirname(source)],
         depends=glob(f"{INCLUDE}/*.h") + glob(f"{os.path.dirname(source)}/*.h"),
-        define_macros=[("POOLCORE_ASSERTIONS", "1")] if ASSERTIONS else [],
+        define_macros=macros,
         extra_compile_args=[] if sys.platform == "win32" else FLAGS,
     )
     listed.cython_directives = DIRECTIVES

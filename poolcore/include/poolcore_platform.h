@@ -1,0 +1,227 @@
+/* The C of the engine: atomics, thread-local storage, OS memory, locks. Everything that differs
+ * between operating systems and compilers is here and nowhere else.
+ *
+ * Orders: every atomic is acquire/release or stronger; plain loads and stores of records by their
+ * owner go through POOLCORE_RELAXED_* so that a race with a remote CAS is defined behaviour.
+ *
+ * POOLCORE_YIELD(name), empty by default, stands before each shared access; a model checker
+ * compiles the engine with a definition of its own and runs every interleaving. */
+#ifndef POOLCORE_PLATFORM_H
+#define POOLCORE_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef POOLCORE_YIELD
+#define POOLCORE_YIELD(name) ((void)0)
+#endif
+
+#if defined(_MSC_VER)
+#define POOLCORE_NOINLINE __declspec(noinline)
+#include <intrin.h>
+#include <windows.h>
+#else
+#define POOLCORE_NOINLINE __attribute__((noinline))
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+/* ---- Atomics ------------------------------------------------------------------------------ */
+
+#if defined(_MSC_VER)
+static __inline uint32_t atomic_load_u32(uint32_t *p) { uint32_t v = *(volatile uint32_t *)p; _ReadWriteBarrier(); return v; }
+static __inline uint64_t atomic_load_u64(uint64_t *p) { uint64_t v = *(volatile uint64_t *)p; _ReadWriteBarrier(); return v; }
+static __inline void *atomic_load_ptr(void **p) { void *v = *(void *volatile *)p; _ReadWriteBarrier(); return v; }
+static __inline void atomic_store_u32(uint32_t *p, uint32_t v) { _InterlockedExchange((long *)p, (long)v); }
+static __inline void atomic_store_u64(uint64_t *p, uint64_t v) { _InterlockedExchange64((__int64 *)p, (__int64)v); }
+static __inline void atomic_store_ptr(void **p, void *v) { _InterlockedExchangePointer(p, v); }
+static __inline uint32_t atomic_exchange_u32(uint32_t *p, uint32_t v) { return (uint32_t)_InterlockedExchange((long *)p, (long)v); }
+static __inline uint64_t atomic_exchange_u64(uint64_t *p, uint64_t v) { return (uint64_t)_InterlockedExchange64((__int64 *)p, (__int64)v); }
+static __inline void *atomic_exchange_ptr(void **p, void *v) { return _InterlockedExchangePointer(p, v); }
+static __inline uint64_t atomic_add_u64(uint64_t *p, uint64_t v) { return (uint64_t)_InterlockedExchangeAdd64((__int64 *)p, (__int64)v); }
+static __inline uint64_t atomic_or_u64(uint64_t *p, uint64_t v) { return (uint64_t)_InterlockedOr64((__int64 *)p, (__int64)v); }
+static __inline int atomic_cas_u32(uint32_t *p, uint32_t from, uint32_t to) { return (uint32_t)_InterlockedCompareExchange((long *)p, (long)to, (long)from) == from; }
+static __inline int atomic_cas_u64(uint64_t *p, uint64_t from, uint64_t to) { return (uint64_t)_InterlockedCompareExchange64((__int64 *)p, (__int64)to, (__int64)from) == from; }
+static __inline int atomic_cas_ptr(void **p, void *from, void *to) { return _InterlockedCompareExchangePointer(p, to, from) == from; }
+#define POOLCORE_RELAXED_LOAD(p) (*(volatile uint32_t *)(p))
+#define POOLCORE_RELAXED_STORE(p, v) (*(volatile uint32_t *)(p) = (v))
+#else
+static inline uint32_t atomic_load_u32(uint32_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline uint64_t atomic_load_u64(uint64_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void *atomic_load_ptr(void **p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void atomic_store_u32(uint32_t *p, uint32_t v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void atomic_store_u64(uint64_t *p, uint64_t v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void atomic_store_ptr(void **p, void *v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint32_t atomic_exchange_u32(uint32_t *p, uint32_t v) { POOLCORE_YIELD("exchange"); return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t atomic_exchange_u64(uint64_t *p, uint64_t v) { POOLCORE_YIELD("exchange"); return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL); }
+static inline void *atomic_exchange_ptr(void **p, void *v) { POOLCORE_YIELD("exchange"); return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t atomic_add_u64(uint64_t *p, uint64_t v) { POOLCORE_YIELD("add"); return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t atomic_or_u64(uint64_t *p, uint64_t v) { POOLCORE_YIELD("or"); return __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL); }
+static inline int atomic_cas_u32(uint32_t *p, uint32_t from, uint32_t to) { POOLCORE_YIELD("cas"); return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
+static inline int atomic_cas_u64(uint64_t *p, uint64_t from, uint64_t to) { POOLCORE_YIELD("cas"); return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
+static inline int atomic_cas_ptr(void **p, void *from, void *to) { POOLCORE_YIELD("cas"); return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
+#define POOLCORE_RELAXED_LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define POOLCORE_RELAXED_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#endif
+
+/* A record's value as its owner reads and writes it: plain moves, defined against a remote CAS. */
+static inline uint32_t record_load(uint32_t *p) { POOLCORE_YIELD("record load"); return POOLCORE_RELAXED_LOAD(p); }
+static inline void record_store(uint32_t *p, uint32_t v) { POOLCORE_YIELD("record store"); POOLCORE_RELAXED_STORE(p, v); }
+
+/* Exact division: for d = odd * 2^shift and inverse = odd^-1 mod 2^32, rotate(x * inverse, shift)
+ * is x / d when d divides x, and more than (2^32 - 1) / d otherwise. */
+static inline uint32_t rotate_right(uint32_t value, uint32_t count) {
+    return (value >> (count & 31u)) | (value << ((32u - count) & 31u));
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+static inline uint32_t bits_lowest(uint64_t v) { return (uint32_t)__builtin_ctzll(v); }
+static inline uint32_t bits_highest(uint64_t v) { return 63u - (uint32_t)__builtin_clzll(v); }
+static inline void prefetch(void *p) { __builtin_prefetch(p, 1); }
+#else
+static inline uint32_t bits_lowest(uint64_t v) { unsigned long i; _BitScanForward64(&i, v); return i; }
+static inline uint32_t bits_highest(uint64_t v) { unsigned long i; _BitScanReverse64(&i, v); return i; }
+static inline void prefetch(void *p) { (void)p; }
+#endif
+
+/* ---- Locks and threads -------------------------------------------------------------------- */
+
+#if defined(_WIN32)
+typedef SRWLOCK os_lock_t;
+static inline void os_lock_init(os_lock_t *l) { InitializeSRWLock(l); }
+static inline void os_lock(os_lock_t *l) { AcquireSRWLockExclusive(l); }
+static inline int os_trylock(os_lock_t *l) { return TryAcquireSRWLockExclusive(l); }
+static inline void os_unlock(os_lock_t *l) { ReleaseSRWLockExclusive(l); }
+#else
+typedef pthread_mutex_t os_lock_t;
+static inline void os_lock_init(os_lock_t *l) { pthread_mutex_init(l, NULL); }
+static inline void os_lock(os_lock_t *l) { POOLCORE_YIELD("lock"); pthread_mutex_lock(l); }
+static inline int os_trylock(os_lock_t *l) { return pthread_mutex_trylock(l) == 0; }
+static inline void os_unlock(os_lock_t *l) { pthread_mutex_unlock(l); }
+#endif
+
+#if defined(_WIN32)
+static inline uint64_t os_thread_id(void) { return GetCurrentThreadId(); }
+#elif defined(__linux__)
+#include <sys/syscall.h>
+static inline uint64_t os_thread_id(void) { return (uint64_t)syscall(SYS_gettid); }
+#else
+static inline uint64_t os_thread_id(void) { return (uint64_t)(uintptr_t)pthread_self(); }
+#endif
+
+static inline uint64_t os_clock_ns(void) {
+#if defined(_WIN32)
+    LARGE_INTEGER now, rate;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&rate);
+    return (uint64_t)((double)now.QuadPart * 1e9 / (double)rate.QuadPart);
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#endif
+}
+
+/* ---- OS pages ------------------------------------------------------------------------------ */
+
+#if defined(_WIN32)
+static inline size_t os_page_bytes(void) { SYSTEM_INFO i; GetSystemInfo(&i); return i.dwPageSize; }
+static inline void *os_reserve(size_t bytes) { return VirtualAlloc(NULL, bytes, MEM_RESERVE, PAGE_NOACCESS); }
+static inline void *os_map(size_t bytes) { return VirtualAlloc(NULL, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
+static inline int os_commit(void *p, size_t bytes) { return VirtualAlloc(p, bytes, MEM_COMMIT, PAGE_READWRITE) != NULL; }
+static inline int os_protect(void *p, size_t bytes) { DWORD old; return VirtualProtect(p, bytes, PAGE_NOACCESS, &old) != 0; }
+static inline int os_unprotect(void *p, size_t bytes) { DWORD old; return VirtualProtect(p, bytes, PAGE_READWRITE, &old) != 0; }
+static inline void os_discard(void *p, size_t bytes) { DiscardVirtualMemory(p, bytes); }
+static inline void os_release(void *p, size_t bytes) { (void)bytes; VirtualFree(p, 0, MEM_RELEASE); }
+static inline void os_populate(void *p, size_t bytes) { (void)p; (void)bytes; }
+static inline void os_huge(void *p, size_t bytes) { (void)p; (void)bytes; }
+#else
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+static inline size_t os_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+/* Address space that nothing may touch until it is committed. */
+static inline void *os_reserve(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+/* Zeroed memory of which only the touched pages cost anything. */
+static inline void *os_map(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+static inline int os_commit(void *p, size_t bytes) { return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0; }
+static inline int os_protect(void *p, size_t bytes) { return mprotect(p, bytes, PROT_NONE) == 0; }
+static inline int os_unprotect(void *p, size_t bytes) { return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0; }
+/* The pages read as zero afterwards. */
+static inline void os_discard(void *p, size_t bytes) { (void)madvise(p, bytes, MADV_DONTNEED); }
+static inline void os_release(void *p, size_t bytes) { (void)munmap(p, bytes); }
+/* Backs a range with pages in one call; a kernel without it backs them at their first touch. */
+static inline void os_populate(void *p, size_t bytes) {
+#if defined(__linux__)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+    (void)madvise(p, bytes, MADV_POPULATE_WRITE);
+#else
+    (void)p; (void)bytes;
+#endif
+}
+static inline void os_huge(void *p, size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    (void)madvise(p, bytes, MADV_HUGEPAGE);
+#else
+    (void)p; (void)bytes;
+#endif
+}
+#endif
+
+/* ---- Thread-local storage: defined once, in the engine's own module ------------------------ */
+
+#ifdef POOLCORE_ENGINE
+/* thread_heaps[0] is always thread_no_heap (pools that take no fast path look there); [1..6] are this
+ * thread's heaps by the slot of their pool; [7] is the thread itself. 64 bytes: they must fit the
+ * surplus that glibc keeps for initial-exec variables of libraries loaded late. They start as
+ * thread_no_heap, never as NULL, so that the fast path needs no test for it: it belongs to no pool. */
+#define POOLCORE_NO_HEAP_BYTES 4096
+#define POOLCORE_SLOTS {thread_no_heap, thread_no_heap, thread_no_heap, thread_no_heap, \
+                        thread_no_heap, thread_no_heap, thread_no_heap, thread_no_heap}
+#if defined(_MSC_VER)
+static __declspec(align(64)) char thread_no_heap[POOLCORE_NO_HEAP_BYTES];
+static __declspec(thread) void *thread_heaps[8] = POOLCORE_SLOTS;
+#elif defined(__linux__) && defined(__GLIBC__)
+static char thread_no_heap[POOLCORE_NO_HEAP_BYTES] __attribute__((aligned(64)));
+static __thread void *thread_heaps[8] __attribute__((tls_model("initial-exec"))) = POOLCORE_SLOTS;
+#else
+static char thread_no_heap[POOLCORE_NO_HEAP_BYTES] __attribute__((aligned(64)));
+static __thread void *thread_heaps[8] = POOLCORE_SLOTS;
+#endif
+/* by the byte offset that the pool keeps: one load and no scaling */
+static inline void *thread_heap_at(size_t offset) { return *(void **)((char *)thread_heaps + offset); }
+static inline void thread_heap_set(size_t offset, void *heap) { *(void **)((char *)thread_heaps + offset) = heap; }
+
+#if defined(_WIN32)
+static DWORD os_thread_key = FLS_OUT_OF_INDEXES;
+static inline int os_thread_key_create(void (*ended)(void *)) {
+    os_thread_key = FlsAlloc((PFLS_CALLBACK_FUNCTION)ended);
+    return os_thread_key != FLS_OUT_OF_INDEXES;
+}
+static inline void os_thread_key_set(void *thread) { FlsSetValue(os_thread_key, thread); }
+static inline int os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+    (void)before; (void)in_parent; (void)in_child; return 0;
+}
+#else
+static pthread_key_t os_thread_key;
+static inline int os_thread_key_create(void (*ended)(void *)) { return pthread_key_create(&os_thread_key, ended) == 0; }
+static inline void os_thread_key_set(void *thread) { pthread_setspecific(os_thread_key, thread); }
+static inline int os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+    return pthread_atfork(before, in_parent, in_child);
+}
+#endif
+#endif /* POOLCORE_ENGINE */
+
+#endif /* POOLCORE_PLATFORM_H */
