@@ -472,6 +472,8 @@ cdef Py_ssize_t buffer_position(Buffer buffer, object key) except -1:
         if not PyIndex_Check(key):
             raise TypeError(f"a Buffer's index is an int or a slice, not {type(key).__name__}")
         index = PyNumber_AsSsize_t(key, IndexError)
+        if buffer.hold.slab == NULL:    # key's __index__ freed it
+            raise dead(buffer)
         if index < 0:
             index += <Py_ssize_t>buffer.hold.size
     if index < 0 or <uint64_t>index >= buffer.hold.size:
@@ -608,8 +610,6 @@ cdef class Buffer:
         index = buffer_position(self, key)
         if byte < 0 or byte > 255:
             raise ValueError(f"a Buffer's byte is from 0 to 255; got {byte}")
-        if self.hold.slab == NULL:
-            raise dead(self)
         if not needs_export(self.owner):
             (<unsigned char *><uintptr_t>self.hold.address)[index] = <unsigned char>byte
             return
