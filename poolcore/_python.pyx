@@ -87,6 +87,7 @@ cdef extern from "Python.h":
     ctypedef struct type_t "PyTypeObject":
         dealloc_t tp_dealloc
         new_t tp_new
+        void *tp_vectorcall
         Py_ssize_t tp_weaklistoffset
     void PyObject_GC_Track(void *o)
     void PyObject_GC_UnTrack(void *o)
@@ -2246,3 +2247,4 @@ _buffer_new_made = (<type_t *>Buffer).tp_new
 _buffer_weak_offset = (<type_t *>Buffer).tp_weaklistoffset
 (<type_t *>Buffer).tp_dealloc = buffer_dealloc
 (<type_t *>Buffer).tp_new = buffer_new_refused
+(<type_t *>Buffer).tp_vectorcall = NULL         # calling the type goes to tp_new
