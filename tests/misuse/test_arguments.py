@@ -58,6 +58,7 @@ def test_size_that_is_no_int(pool, request_of, size):
 
 @pytest.mark.parametrize("size", [1 << 46, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64, 1 << 200])
 def test_size_beyond_the_address_space(pool, size):
+    kept = pool.alloc(5)
     for call in (
         pool.get,
         pool.alloc,
@@ -65,12 +66,11 @@ def test_size_beyond_the_address_space(pool, size):
         lambda size: pool.alloc_many(size, 2),
         lambda size: pool.realloc(kept, size),
     ):
-        kept = pool.alloc(5)
         with pytest.raises(PoolExhausted, match="largest block it could give is"):
             call(size)
-        pool.free(kept)
     assert pool.try_get(size) is None
     assert pool.try_alloc(size) == 0
+    pool.free(kept)
 
 
 @pytest.mark.parametrize("count", [1 << 40, 1 << 63, 1 << 100])
@@ -96,9 +96,8 @@ def test_align_that_is_no_power_of_two(pool, request_of, align):
 
 
 def test_align_beyond_the_arena(pool, request_of):
-    with pytest.raises((ValueError, PoolExhausted)):
-        assert request_of(pool, 10, align=1 << 62) is not None
-        raise PoolExhausted
+    with pytest.raises(ValueError, match="half its address range"):
+        request_of(pool, 10, align=1 << 62)
 
 
 def test_align_that_is_no_int(pool, request_of):

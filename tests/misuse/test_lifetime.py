@@ -86,10 +86,9 @@ def test_every_access_after_a_free_raises(pool, death):
     DEATHS[death](pool, buffer)
     assert buffer.is_live is False
     assert bool(buffer) is True
-    for name, access in ACCESSES.items():
-        with pytest.raises(ValueError, match="freed|closed|CLOSED|DOUBLE"):
+    for access in ACCESSES.values():
+        with pytest.raises(ValueError, match=r"freed|closed"):
             access(buffer)
-            pytest.fail(f"{name} did not raise")
     assert pool.check() is None
 
 
@@ -171,46 +170,54 @@ def test_a_closed_pool_refuses_every_call():
 
 def test_leaving_with_closes_even_under_an_exception_with_views():
     views = []
-    with pytest.raises(KeyError), Pool() as pool:
-        views.append(memoryview(pool.get(4, zero=True)))
-        raise KeyError
+
+    def fail():
+        with pool:
+            views.append(memoryview(pool.get(4, zero=True)))
+            raise KeyError
+
+    pool = Pool()
+    with pytest.raises(KeyError):
+        fail()
     assert pool.is_closed
     assert bytes(views[0]) == bytes(4)
 
 
-def test_a_pool_whose_init_did_not_run():
-    class Own(Pool):
-        def __init__(self):
-            pass
+class Unmade(Pool):
+    def __init__(self):
+        pass
 
-    for pool in (Pool.__new__(Pool), Own()):
-        for call in (
-            lambda: pool.get(1),
-            lambda: pool.try_get(1),
-            lambda: pool.alloc(1),
-            lambda: pool.try_alloc(1),
-            lambda: pool.free(1),
-            lambda: pool.try_free(1),
-            lambda: pool.free_many([]),
-            lambda: pool.get_many(1, 1),
-            lambda: pool.alloc_many(1, 1),
-            lambda: pool.realloc(1, 1),
-            lambda: pool.block_at(1),
-            lambda: pool.explain(1),
-            lambda: pool.live(),
-            lambda: pool.events(),
-            lambda: pool.stats(),
-            lambda: pool.check(),
-            lambda: pool.trim(),
-            lambda: pool.reset_peak(),
-            lambda: pool.snapshot(),
-            lambda: pool.c_functions(),
-            lambda: pool.__enter__(),
-        ):
-            with pytest.raises(ValueError, match="never made"):
-                call()
-        assert "never made" in repr(pool)
-        pool.close()
+
+@pytest.mark.parametrize("make", [lambda: Pool.__new__(Pool), Unmade])
+def test_a_pool_whose_init_did_not_run(make):
+    pool = make()
+    for call in (
+        lambda: pool.get(1),
+        lambda: pool.try_get(1),
+        lambda: pool.alloc(1),
+        lambda: pool.try_alloc(1),
+        lambda: pool.free(1),
+        lambda: pool.try_free(1),
+        lambda: pool.free_many([]),
+        lambda: pool.get_many(1, 1),
+        lambda: pool.alloc_many(1, 1),
+        lambda: pool.realloc(1, 1),
+        lambda: pool.block_at(1),
+        lambda: pool.explain(1),
+        lambda: pool.live(),
+        lambda: pool.events(),
+        lambda: pool.stats(),
+        lambda: pool.check(),
+        lambda: pool.trim(),
+        lambda: pool.reset_peak(),
+        lambda: pool.snapshot(),
+        lambda: pool.c_functions(),
+        lambda: pool.__enter__(),
+    ):
+        with pytest.raises(ValueError, match="never made"):
+            call()
+    assert "never made" in repr(pool)
+    pool.close()
 
 
 def test_init_called_twice():
@@ -362,7 +369,11 @@ def test_threads_share_buffers_of_a_locked_pool():
 
 def test_callbacks_from_many_threads_do_not_deadlock():
     maps = []
-    pool = Pool(memory=AddressSpace(1 << 20, 1 << 30, on_map=lambda *args: maps.append(args), on_unmap=maps.append))
+
+    def tell(address, size):
+        maps.append((address, size))
+
+    pool = Pool(memory=AddressSpace(1 << 20, 1 << 30, on_map=tell, on_unmap=tell))
 
     def work():
         for size in (10, 100000, 300000) * 20:
@@ -428,11 +439,11 @@ EXITS = {
     "buffers": "kept = [Pool().get(10) for _ in range(3)]",
     "views": "kept = memoryview(Pool().get(10))",
     "a closed pool with views": "pool = Pool(); kept = memoryview(pool.get(10)); pool.close(force=True)",
-    "a cycle": "pool = Pool(memory=AddressSpace(4096, 1 << 20, on_unmap=print)); kept = pool.get(10); kept2 = [pool]; kept2.append(kept2)",
+    "a cycle": "pool = Pool(memory=AddressSpace(4096, 1 << 20)); kept = [pool, pool.get(10)]; kept.append(kept)",
     "a warning": "kept = Pool(on_drop='warn').get(10)",
     "c functions": "kept = Pool().c_functions()",
     "an iterator": "pool = Pool(); pool.alloc(1); kept = pool.live(); next(kept)",
-    "a pool in a builtin module": "import sys; pool = sys.kept = Pool(policies=[Events(), Guard()]); sys.buffer = pool.get(100)",
+    "a pool in sys": "import sys; sys.kept = Pool(policies=[Events(), Guard()]); sys.buffer = sys.kept.get(100)",
     "a thread that still runs": """
 import threading, time
 pool = Pool(policies=[Events()])

@@ -26,7 +26,9 @@ print(*sorted(name for name in set(sys.modules) - before if "cython_" not in nam
 
 
 def test_importing_the_package_loads_nothing_compiled():
-    assert run("import sys; before = set(sys.modules); import poolcore; print(*set(sys.modules) - before)") == ["poolcore"]
+    assert run("import sys; before = set(sys.modules); import poolcore; print(*set(sys.modules) - before)") == [
+        "poolcore"
+    ]
 
 
 def test_every_public_name_can_be_had():

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import poolcore
 from poolcore import (
     AddressSpace,
     Events,
@@ -15,7 +16,6 @@ from poolcore import (
     FreeError,
     Guard,
     LowMemory,
-    Pages,
     Pool,
     PoolExhausted,
     Quarantine,
@@ -39,9 +39,13 @@ WRITTEN = [
 ]
 
 
+def read(written):
+    return eval(written, {name: getattr(poolcore, name) for name in poolcore.__all__})
+
+
 @pytest.mark.parametrize("written", WRITTEN)
 def test_a_policy_prints_as_written_and_compares_by_value(written):
-    policy, again = eval(written), eval(written)
+    policy, again = read(written), read(written)
     assert repr(policy) == written
     assert policy == again
     assert hash(policy) == hash(again)
@@ -56,7 +60,7 @@ def test_values_compare_and_spellings_do_not():
 
 @pytest.mark.parametrize("written", WRITTEN)
 def test_a_policy_cannot_be_changed(written):
-    policy = eval(written)
+    policy = read(written)
     for name in type(policy).__slots__:
         with pytest.raises(AttributeError, match="cannot be changed"):
             setattr(policy, name, 1)
