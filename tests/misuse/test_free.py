@@ -68,10 +68,10 @@ def test_double_free_of_a_buffer_whose_block_serves_another(pool):
     buffer = pool.get(100)
     address = buffer.address
     buffer.free()
-    fresh = pool.get(100)
-    assert fresh.address == address
+    fresh = pool.get_many(100, 700)
+    assert address in [one.address for one in fresh]
     refused(pool, buffer, DoubleFreeError, Verdict.DOUBLE, address)
-    assert fresh.is_live
+    assert all(one.is_live for one in fresh)
 
 
 def test_double_free_of_a_run():

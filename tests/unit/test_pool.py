@@ -268,11 +268,10 @@ def test_trim_gives_pages_back(pool):
     assert pool.check() is None
 
 
-def test_one_class_pool_reuses_the_latest_block():
+def test_one_class_pool_has_one_class():
     with Pool(sizes=1500) as pool:
-        address = pool.alloc(1500)
-        pool.free(address)
-        assert pool.alloc(10) == address
+        assert [one.block_bytes for one in pool.stats().classes] == [1504]
+        assert {pool.get(size).capacity for size in (0, 10, 1500)} == {1504}
 
 
 def test_own_size_classes_are_used():
