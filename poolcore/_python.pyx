@@ -11,6 +11,7 @@ makes the Buffer dead. Rules that keep Python safe:
 * A locked pool is called without the GIL, because a thread that waits for its lock must let the holder's
   callbacks run. Its memory may therefore go while this thread holds the GIL, so every access to a locked
   pool's memory, and every access on free-threaded Python, is a short export.
+* `Pool.calls` counts calls without the GIL; a closed pool's memory stays until they are through.
 * `Pool.views` is raised before the engine's export and lowered after its unexport, so that a close that
   reads zero has no view to fear.
 * A Buffer keeps its Pool, and a view keeps its Buffer; so a Pool that goes has neither.
@@ -60,17 +61,17 @@ cdef extern from *:
         return Py_SIZE(o) == 1 ? (Py_ssize_t)((PyLongObject *)o)->ob_digit[0] : Py_SIZE(o) == 0 ? 0 : -1;
     #endif
     }
-    /* Without the GIL there is no list of spare Buffers, and views are counted atomically. */
+    /* Without the GIL there is no list of spare Buffers, and views and calls are counted atomically. */
     #ifdef Py_GIL_DISABLED
     #define IS_FREE_THREADED 1
     #define SPARE_MAX 0
-    static inline int64_t views_add(int64_t *views, int64_t n) {
-        return (int64_t)atomic_add_u64((uint64_t *)views, (uint64_t)n) + n;
+    static inline int64_t count_add(int64_t *counter, int64_t n) {
+        return (int64_t)atomic_add_u64((uint64_t *)counter, (uint64_t)n) + n;
     }
     #else
     #define IS_FREE_THREADED 0
     #define SPARE_MAX 512
-    static inline int64_t views_add(int64_t *views, int64_t n) { return *views += n; }
+    static inline int64_t count_add(int64_t *counter, int64_t n) { return *counter += n; }
     #endif
     #define SPARE_ROOM (SPARE_MAX + 1)
     static char FORMAT_BYTES[] = "B";
@@ -80,7 +81,7 @@ cdef extern from *:
     const int SPARE_MAX
     const int SPARE_ROOM
     char *FORMAT_BYTES
-    int64_t views_add(int64_t *views, int64_t n)
+    int64_t count_add(int64_t *counter, int64_t n)
 
 
 cdef extern from "Python.h":
@@ -388,16 +389,20 @@ cdef void buffer_dropped(Pool pool, hold_t *hold) noexcept:
     pool.dropped += 1
     if pool.on_drop == DROP_KEEP:
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 hold_forget(pool.engine, hold)
+            call_end(pool)
         else:
             hold_forget(pool.engine, hold)
     else:
         if pool.is_traced:
             PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address)
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 pool_free_held(pool.engine, hold, FREE_DEFER)
+            call_end(pool)
         else:
             pool_free_held(pool.engine, hold, FREE_DEFER)
         if pool.on_drop == DROP_WARN:
@@ -434,11 +439,13 @@ cdef int buffer_export(Buffer buffer) except -1:
         raise BufferError(
             f"address space only: {label(pool)} hands out addresses, and no memory of this process lies behind them"
         )
-    views_add(&pool.views, 1)
+    count_add(&pool.views, 1)
     with cython.critical_section(buffer):
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 failed = hold_export(pool.engine, &buffer.hold)
+            call_end(pool)
         else:
             failed = hold_export(pool.engine, &buffer.hold)
     if failed:
@@ -452,15 +459,24 @@ cdef void buffer_unexport(Buffer buffer, uint64_t address) noexcept:
     cdef Pool pool = buffer.owner
     with cython.critical_section(buffer):
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 hold_unexport(pool.engine, &buffer.hold, address)
+            call_end(pool)
         else:
             hold_unexport(pool.engine, &buffer.hold, address)
     view_gone(pool)
 
 
 cdef void view_gone(Pool pool) noexcept:
-    if views_add(&pool.views, -1) == 0 and pool.is_closed and not IS_FREE_THREADED:
+    if count_add(&pool.views, -1) == 0 and pool.is_closed:
+        pool_finish(pool)
+
+
+cdef void call_end(Pool pool) noexcept:
+    """After a call without the GIL: another thread may have closed the pool meanwhile."""
+    count_add(&pool.calls, -1)
+    if pool.is_closed:
         pool_finish(pool)
 
 
@@ -710,8 +726,10 @@ cdef class Block:
         open_or_raise(self.pool)
         buffer = buffer_make(self.pool)
         if self.pool.is_locked:
+            count_add(&self.pool.calls, 1)
             with nogil:
                 failed = hold_adopt(self.pool.engine, &buffer.hold, self.address)
+            call_end(self.pool)
         else:
             failed = hold_adopt(self.pool.engine, &buffer.hold, self.address)
         if failed:
@@ -842,8 +860,10 @@ cdef class _Live:
         if self.pool is None or self.pool.is_closed:
             raise StopIteration
         if self.pool.is_locked:
+            count_add(&self.pool.calls, 1)
             with nogil:
                 found = pool_next_live(self.pool.engine, self.address, &block)
+            call_end(self.pool)
         else:
             found = pool_next_live(self.pool.engine, self.address, &block)
         if not found:
@@ -938,11 +958,13 @@ cdef uint64_t engine_alloc(Pool pool, uint64_t size, uint64_t alignment, int fla
     cdef object outer
     if pool.is_locked:
         outer = entries_enter(pool)
+        count_add(&pool.calls, 1)
         with nogil:
             if hold == NULL:
                 address = pool_alloc_ex(engine, size, alignment, flags, tag, refusal)
             else:
                 address = pool_alloc_held(engine, size, alignment, flags, tag, hold, refusal)
+        call_end(pool)
         entries_leave(pool, outer, address != 0)
     elif hold == NULL:
         address = pool_alloc_ex(engine, size, alignment, flags, tag, refusal)
@@ -959,8 +981,10 @@ cdef int free_address(Pool pool, uint64_t address) except -1:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             verdict = pool_free_ex(pool.engine, address, 0)
+        call_end(pool)
     else:
         verdict = pool_c_free(pool.engine, <void *><uintptr_t>address)
     if pool.is_traced and verdict == VERDICT_LIVE:
@@ -980,8 +1004,10 @@ cdef int free_buffer(Pool pool, Buffer buffer, uint64_t *address) except -1:
         if buffer.hold.slab == NULL:
             verdict = VERDICT_DOUBLE
         elif pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 verdict = pool_free_held(pool.engine, &buffer.hold, 0)
+            call_end(pool)
         else:
             verdict = pool_free_held(pool.engine, &buffer.hold, 0)
     if pool.is_traced and verdict == VERDICT_LIVE:
@@ -1003,8 +1029,10 @@ cdef int block_find(Pool pool, uint64_t address, block_t *block) except -1:
     """1: a block, live or freed, holds `address`; 0: none does."""
     cdef int found
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             found = pool_block_at(pool.engine, address, block)
+        call_end(pool)
     else:
         found = pool_block_at(pool.engine, address, block)
     return found and not block.is_virgin
@@ -1012,8 +1040,10 @@ cdef int block_find(Pool pool, uint64_t address, block_t *block) except -1:
 
 cdef int stats_read(Pool pool, pool_stats_t *stats) except -1:
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             pool_stats(pool.engine, stats)
+        call_end(pool)
     else:
         pool_stats(pool.engine, stats)
     if pool.engine.config.limit_bytes != NO_LIMIT:
@@ -1022,18 +1052,20 @@ cdef int stats_read(Pool pool, pool_stats_t *stats) except -1:
 
 
 cdef void pool_finish(Pool pool) noexcept:
-    """A closed pool without views: its memory goes, and the caller's is the caller's again."""
+    """A closed pool's memory goes once no view and no call needs it; the caller's is the caller's again."""
     cdef PyObject *kind
     cdef PyObject *value
     cdef PyObject *trace
     cdef object memory
-    if pool.is_unmapped:
+    if pool.is_unmapped or pool.views or pool.calls or IS_FREE_THREADED:
         return
     pool.is_unmapped = True
     PyErr_Fetch(&kind, &value, &trace)
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             pool_unmap(pool.engine)
+        call_end(pool)
     else:
         pool_unmap(pool.engine)
     memory = pool.memory
@@ -1261,8 +1293,10 @@ cdef object free_many_words(Pool pool, const uint64_t *addresses, Py_ssize_t cou
             for i in range(count):
                 verdicts[i] = VERDICT_CLOSED
         elif pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 good = pool_free_many(pool.engine, addresses, <uint64_t>count, verdicts)
+            call_end(pool)
         else:
             good = pool_free_many(pool.engine, addresses, <uint64_t>count, verdicts)
         if pool.is_traced:
@@ -1376,12 +1410,13 @@ cdef int pool_shut(Pool pool) except -1:
     pool.is_plain = False
     _open_pools.pop(<uintptr_t>pool.engine, None)
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             pool_close(pool.engine)
+        call_end(pool)
     else:
         pool_close(pool.engine)
-    if pool.views == 0 and not IS_FREE_THREADED:
-        pool_finish(pool)
+    pool_finish(pool)
     return 0
 
 
@@ -1391,8 +1426,10 @@ cdef uint64_t realloc_address(Pool pool, uint64_t from_address, uint64_t size, i
     if not pool.is_locked:
         return pool_realloc(pool.engine, from_address, size, verdict, refusal)
     outer = entries_enter(pool)
+    count_add(&pool.calls, 1)
     with nogil:
         address = pool_realloc(pool.engine, from_address, size, verdict, refusal)
+    call_end(pool)
     entries_leave(pool, outer, address != 0)
     return address
 
@@ -1405,8 +1442,10 @@ cdef uint64_t realloc_buffer(Pool pool, Buffer old, Buffer buffer, uint64_t size
             address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
         else:
             outer = entries_enter(pool)
+            count_add(&pool.calls, 1)
             with nogil:
                 address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
+            call_end(pool)
             entries_leave(pool, outer, address != 0)
     return address
 
@@ -1417,8 +1456,10 @@ cdef int verdict_at(Pool pool, uint64_t address) except -1:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             verdict = pool_verdict_of(pool.engine, address)
+        call_end(pool)
     else:
         verdict = pool_verdict_of(pool.engine, address)
     return verdict
@@ -1475,6 +1516,7 @@ cdef class Pool:
     cdef int on_drop
     cdef int callback_depth     # callbacks that run now, in all threads
     cdef int64_t views
+    cdef int64_t calls          # of this pool without the GIL that run now, in all threads
     cdef uint64_t dropped
     cdef readonly str name
     """The name it was given."""
@@ -1909,8 +1951,10 @@ cdef class Pool:
         try:
             if self.is_locked:
                 outer = entries_enter(self)
+                count_add(&self.calls, 1)
                 with nogil:
                     got = pool_alloc_many(self.engine, wanted, <uint64_t>number, <uint64_t *>view.buf, &refusal)
+                call_end(self)
                 entries_leave(self, outer, got != 0)
             else:
                 got = pool_alloc_many(self.engine, wanted, <uint64_t>number, <uint64_t *>view.buf, &refusal)
@@ -2052,7 +2096,12 @@ cdef class Pool:
         if found == NULL:
             raise MemoryError(f"no memory for {capacity} events")
         try:
-            with nogil:
+            if self.is_locked:
+                count_add(&self.calls, 1)
+                with nogil:
+                    count = pool_events(self.engine, found, capacity)
+                call_end(self)
+            else:
                 count = pool_events(self.engine, found, capacity)
             return [event_make(found + i) for i in range(count)]
         finally:
@@ -2090,7 +2139,12 @@ cdef class Pool:
     def reset_peak(self):
         """Sets the peaks to what is live now."""
         open_or_raise(self)
-        with nogil:
+        if self.is_locked:
+            count_add(&self.calls, 1)
+            with nogil:
+                pool_reset_peak(self.engine)
+            call_end(self)
+        else:
             pool_reset_peak(self.engine)
 
     def check(self):
@@ -2106,7 +2160,12 @@ cdef class Pool:
             open_or_raise(self)
         if self.is_closed:
             return None
-        with nogil:
+        if self.is_locked:
+            count_add(&self.calls, 1)
+            with nogil:
+                broken = pool_check(self.engine, NULL, NULL)
+            call_end(self)
+        else:
             broken = pool_check(self.engine, NULL, NULL)
         return None if broken == NULL else (<bytes>broken).decode()
 
@@ -2122,7 +2181,12 @@ cdef class Pool:
         """
         cdef uint64_t given
         open_or_raise(self)
-        with nogil:
+        if self.is_locked:
+            count_add(&self.calls, 1)
+            with nogil:
+                given = pool_trim(self.engine)
+            call_end(self)
+        else:
             given = pool_trim(self.engine)
         return given
 
@@ -2146,13 +2210,17 @@ cdef class Pool:
         open_or_raise(self)
         space_or_raise(self)
         while not written:
+            count_add(&self.calls, 1)
             with nogil:
                 room = pool_snapshot_bytes(self.engine)
+            call_end(self)
             open_or_raise(self)
             data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>room)
             out = PyBytes_AS_STRING(data)
+            count_add(&self.calls, 1)
             with nogil:
                 written = pool_snapshot(self.engine, out, room)
+            call_end(self)
         return data if written == room else data[:<Py_ssize_t>written]
 
     def restore(self, snapshot):
@@ -2180,8 +2248,10 @@ cdef class Pool:
         PyObject_GetBuffer(snapshot, &view, PyBUF_SIMPLE)
         try:
             outer = entries_enter(self)
+            count_add(&self.calls, 1)
             with nogil:
                 failed = pool_restore(self.engine, <const char *>view.buf, <uint64_t>view.len, &why)
+            call_end(self)
             entries_leave(self, outer, failed == 0)
         finally:
             PyBuffer_Release(&view)
@@ -2202,7 +2272,7 @@ cdef class Pool:
         BufferError
             Views are alive; nothing changed.
         RuntimeError
-            Called from inside one of its callbacks.
+            Called from inside one of its callbacks, or while another thread is in a call that may run one.
         """
         if self.engine == NULL or self.is_closed:
             return
@@ -2254,6 +2324,8 @@ cdef int space_or_raise(Pool pool) except -1:
 cdef int idle_or_raise(Pool pool, str what) except -1:
     if pool.callback_depth:
         raise RuntimeError(f"{label(pool)} cannot be {what} from inside one of its callbacks")
+    if pool.entries is not None and pool.calls:
+        raise RuntimeError(f"{label(pool)} cannot be {what} while another thread is in a call that may run a callback")
     return 0
 
 

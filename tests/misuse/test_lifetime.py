@@ -495,3 +495,36 @@ for pool in (Pool(), Pool(policies=[Events()])):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_close_while_another_thread_is_in_a_call():
+    """A call that the closer overtakes answers as if the pool had been closed before it, or after."""
+    for _ in range(30):
+        pool = Pool(policies=[Events(capacity=64), Fill()])
+        kept = pool.get_many(100, 20)
+        started = threading.Event()
+        errors = []
+
+        def work(pool=pool, kept=kept, started=started, errors=errors):
+            try:
+                while True:
+                    started.set()
+                    pool.free(pool.alloc(100))
+                    kept[3][0] = 1
+                    pool.stats()
+            except ValueError as error:
+                errors.append(str(error))
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        started.wait()
+        while not pool.is_closed:
+            try:
+                pool.close()
+            except BufferError:
+                continue
+        for thread in threads:
+            thread.join()
+        assert len(errors) == 2
+        assert all("closed" in error for error in errors)
