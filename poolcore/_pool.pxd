@@ -11,7 +11,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from poolcore._slab cimport slab_has_free, slab_index, slab_put, slab_take
 from poolcore._types cimport (
-    ALIGNMENT, ALIGNMENT_SHIFT, GRANULE_SHIFT, RECORD_LIVE, VERDICT_LIVE,
+    ALIGNMENT, ALIGNMENT_SHIFT, CLASS_MAX, CLASS_OF_COUNT, GRANULE_SHIFT, LINK_MASK, LINK_NONE,
+    RECORD_LIVE, VERDICT_LIVE,
     block_t, event_t, heap_t, hold_t, pool_config_t, pool_stats_t, pool_t, slab_t,
 )
 
@@ -80,6 +81,10 @@ cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil
 cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil   # bytes written, 0 when it did not fit
 cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil
 cdef heap_t *heap_here(pool_t *pool) noexcept nogil                 # this thread's heap of the pool, made on first use; or NULL
+# The same for code outside, never NULL: a heap that owns nothing stands for one that cannot be had, and sends every
+# call down the slow path.
+cdef heap_t *heap_or_none(pool_t *pool) noexcept nogil
+cdef uint64_t engine_layout() noexcept nogil                        # layout_hash() as the engine was compiled
 
 
 # ---- what Pool.c_functions() points to ----------------------------------------------------------
@@ -93,21 +98,10 @@ cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept no
 
 # ---- the hot path -----------------------------------------------------------------------------
 
-cdef extern from *:
-    """
-    #ifdef POOLCORE_ENGINE
-    #define POOLCORE_HEAP_AT(offset) thread_heap_at(offset)
-    #else
-    #define POOLCORE_HEAP_AT(offset) ((void *)0)
-    #endif
-    """
-    void *POOLCORE_HEAP_AT(size_t offset) nogil
-
-
 cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
-    """A block of `size` bytes from `heap`, which must be this thread's heap of `pool`. 0: refused."""
+    """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; one of no use any more costs time only."""
     cdef slab_t *slab
-    if size > pool.small_max:
+    if heap.pool != pool or size > pool.small_max:
         return heap_alloc_slow(pool, size)
     slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
     if not slab_has_free(slab):
@@ -116,7 +110,7 @@ cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexc
 
 
 cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept nogil:
-    """Frees what `address` is, any 64-bit value; `heap` must be this thread's heap of `pool`."""
+    """Frees what `address` is, any 64-bit value; the verdict. `heap` as in heap_alloc."""
     cdef uint64_t offset = address - pool.base
     cdef slab_t *slab
     cdef uint32_t index
@@ -133,14 +127,39 @@ cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept
     return VERDICT_LIVE
 
 
-cdef inline uint64_t pool_alloc(pool_t *pool, uint64_t size) noexcept nogil:
-    """A block of `size` bytes, or 0. Any thread. Only inside the engine's own module."""
-    cdef heap_t *heap = <heap_t *>POOLCORE_HEAP_AT(pool.slot_offset)
-    if heap.pool != pool:
-        return heap_alloc_slow(pool, size)
-    return heap_alloc(heap, pool, size)
+# ---- the layout that inlined code relies on -----------------------------------------------------
+
+cdef enum:
+    LAYOUT_REVISION = 1
+    LAYOUT_AT = 4096            # any address will do: nothing is read there
 
 
-cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
-    """Frees what `address` is. Any thread, any value. Only inside the engine's own module."""
-    return heap_free(<heap_t *>POOLCORE_HEAP_AT(pool.slot_offset), pool, address)
+cdef inline uint64_t layout_hash() noexcept nogil:
+    """A number made of every size, offset and constant that the two functions above rely on.
+
+    A module that inlines them has its own compiled in, and so has the engine; import_poolcore compares.
+    When what a field means changes and its place does not, LAYOUT_REVISION is raised.
+    """
+    cdef slab_t *slab = <slab_t *>LAYOUT_AT
+    cdef heap_t *heap = <heap_t *>LAYOUT_AT
+    cdef pool_t *pool = <pool_t *>LAYOUT_AT
+    cdef block_t *block = <block_t *>LAYOUT_AT
+    cdef uint64_t[43] values = [
+        LAYOUT_REVISION, ALIGNMENT, ALIGNMENT_SHIFT, CLASS_MAX, CLASS_OF_COUNT, GRANULE_SHIFT, LINK_MASK, LINK_NONE,
+        RECORD_LIVE, VERDICT_LIVE, sizeof(slab_t), sizeof(heap_t), sizeof(pool_t), sizeof(block_t),
+        <uint64_t>&slab.owner, <uint64_t>&slab.records, <uint64_t>&slab.base, <uint64_t>&slab.total,
+        <uint64_t>&slab.head, <uint64_t>&slab.freed, <uint64_t>&slab.frees, <uint64_t>&slab.inverse,
+        <uint64_t>&slab.block_bytes, <uint64_t>&slab.block_count, <uint64_t>&slab.shift,
+        sizeof(slab.head), sizeof(slab.frees), sizeof(slab.block_count), sizeof(slab.shift),
+        <uint64_t>&heap.pool, <uint64_t>&heap.fast,
+        <uint64_t>&pool.base, <uint64_t>&pool.fast_span, <uint64_t>&pool.descriptors, <uint64_t>&pool.small_max,
+        <uint64_t>&pool.class_of, sizeof(pool.class_of[0]),
+        <uint64_t>&block.address, <uint64_t>&block.size, <uint64_t>&block.capacity, <uint64_t>&block.tag,
+        <uint64_t>&block.state, <uint64_t>&block.is_virgin,
+    ]
+    cdef uint64_t hash = 0xCBF29CE484222325
+    cdef uint64_t prime = 0x100000001B3
+    cdef uint32_t i
+    for i in range(sizeof(values) // sizeof(values[0])):
+        hash = (hash ^ values[i]) * prime
+    return hash

@@ -913,6 +913,11 @@ cdef heap_t *heap_here(pool_t *pool) noexcept nogil:
     return heap
 
 
+cdef heap_t *heap_or_none(pool_t *pool) noexcept nogil:
+    cdef heap_t *heap = heap_here(pool)
+    return <heap_t *>thread_no_heap if heap == NULL else heap
+
+
 cdef void thread_end(void *data) noexcept nogil:
     """Destructor of the process' one key: the thread's heaps wait for others to take them over."""
     global threads, free_threads, free_heaps
@@ -2086,6 +2091,18 @@ cdef int hold_adopt(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil
     if pool.is_locked:
         os_unlock(&pool.heap_lock)
     return answer
+
+
+# ---- What this thread's heap is, looked up in this module's thread-local storage -----------------------
+
+cdef inline uint64_t pool_alloc(pool_t *pool, uint64_t size) noexcept nogil:
+    """A block of `size` bytes, or 0. Any thread."""
+    return heap_alloc(<heap_t *>thread_heap_at(pool.slot_offset), pool, size)
+
+
+cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
+    """Frees what `address` is; the verdict. Any thread, any value."""
+    return heap_free(<heap_t *>thread_heap_at(pool.slot_offset), pool, address)
 
 
 # ---- Realloc and batches ------------------------------------------------------------------------------
@@ -3753,6 +3770,10 @@ cdef void slab_rebuild(slab_t *slab) noexcept nogil:
 
 
 # ---- The module -----------------------------------------------------------------------------------------------
+
+cdef uint64_t engine_layout() noexcept nogil:
+    return layout_hash()
+
 
 cdef int engine_start() except -1:
     global page_bytes
