@@ -19,7 +19,7 @@ makes the Buffer dead. Rules that keep Python safe:
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
@@ -39,9 +39,9 @@ from poolcore._pool cimport (
 )
 from poolcore._types cimport (
     ALIGNMENT, ALLOC_ZERO, BACKING_BUFFER, BACKING_PAGES, BACKING_SPACE, CLASS_MAX, EVENT_ALLOC,
-    EVENT_CORRUPT, EVENT_FREE, EVENT_REFUSED, EVENT_REJECTED, FREE_DEFER, RECORD_DEFERRED, RECORD_EXPORTED,
+    EVENT_FREE, EVENT_REFUSED, EVENT_REJECTED, FREE_DEFER, RECORD_DEFERRED, RECORD_EXPORTED,
     RECORD_HELD, RECORD_LIVE, RECORD_QUARANTINED, RECORD_STATE, REFUSAL_ALIGNMENT, REFUSAL_CALLBACK,
-    REFUSAL_CLOSED, REFUSAL_FAULT, REFUSAL_LIMIT_BLOCKS, REFUSAL_LIMIT_BYTES, REFUSAL_MEMORY, REFUSAL_NONE,
+    REFUSAL_CLOSED, REFUSAL_FAULT, REFUSAL_LIMIT_BLOCKS, REFUSAL_LIMIT_BYTES, REFUSAL_MEMORY,
     SMALL_MAX, VERDICT_CLOSED, VERDICT_CORRUPT, VERDICT_DOUBLE, VERDICT_EXPORTED, VERDICT_FOREIGN,
     VERDICT_INTERIOR, VERDICT_LIVE, VERDICT_NULL, VERDICT_OTHER_POOL,
     block_t, event_t, hold_t, pool_config_t, pool_stats_t, pool_t,
@@ -63,7 +63,9 @@ cdef extern from *:
     #ifdef Py_GIL_DISABLED
     #define IS_FREE_THREADED 1
     #define SPARE_MAX 0
-    static inline int64_t views_add(int64_t *views, int64_t n) { return __atomic_add_fetch(views, n, __ATOMIC_ACQ_REL); }
+    static inline int64_t views_add(int64_t *views, int64_t n) {
+        return __atomic_add_fetch(views, n, __ATOMIC_ACQ_REL);
+    }
     #else
     #define IS_FREE_THREADED 0
     #define SPARE_MAX 512
@@ -252,10 +254,12 @@ cdef int read_sizes(object sizes, pool_config_t *config) except -1:
             raise TypeError(f"sizes: {size!r} is a {type(size).__name__}, not an int")
         size = PyNumber_Index(size)
         if not 1 <= size <= SMALL_MAX:
-            raise ValueError(f"sizes: {size} is no size class; they are from 1 to {SMALL_MAX} bytes, larger blocks need none")
+            raise ValueError(f"sizes: {size} is no size class; they are from 1 to {SMALL_MAX} bytes, "
+                             "larger blocks need none")
         classes.add((size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
     if not 1 <= len(classes) <= CLASS_MAX:
-        raise ValueError(f"sizes: {len(classes)} size classes (in steps of {ALIGNMENT} bytes); a pool has from 1 to {CLASS_MAX}")
+        raise ValueError(f"sizes: {len(classes)} size classes (in steps of {ALIGNMENT} bytes); "
+                         f"a pool has from 1 to {CLASS_MAX}")
     rounded = sorted(classes)
     config.class_count = <uint32_t>len(rounded)
     for i in range(len(rounded)):
@@ -761,8 +765,9 @@ cdef class Event:
     """What free found, a Verdict; None when it was no free."""
 
     def __repr__(self):
-        return (f"Event(sequence={self.sequence}, time_ns={self.time_ns}, kind={self.kind!r}, address={self.address:#x}, "
-                f"size={self.size}, thread={self.thread}, tag={self.tag!r}, verdict={self.verdict!r})")
+        return (f"Event(sequence={self.sequence}, time_ns={self.time_ns}, kind={self.kind!r}, "
+                f"address={self.address:#x}, size={self.size}, thread={self.thread}, tag={self.tag!r}, "
+                f"verdict={self.verdict!r})")
 
 
 cdef Event event_make(event_t *found):
@@ -1158,7 +1163,8 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
     if refusal == REFUSAL_ALIGNMENT:
         raise ValueError(f"align is {align}; {label(pool)} aligns to powers of two up to half its address range")
     if refusal == REFUSAL_CALLBACK:
-        raise RuntimeError(f"{label(pool)}: a request from inside on_map or on_unmap; they may free and ask, not allocate")
+        raise RuntimeError(f"{label(pool)}: a request from inside on_map or on_unmap; "
+                           "they may free and ask, not allocate")
     if is_try:
         return None
     if refusal == REFUSAL_CLOSED or pool.is_closed:
@@ -1170,11 +1176,14 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
     if refusal == REFUSAL_LIMIT_BYTES:
         why = f"limit_bytes is {limit} and {stats.live_bytes} are live; free blocks or raise the limit"
     elif refusal == REFUSAL_LIMIT_BLOCKS:
-        why = f"limit_blocks is {pool.engine.config.limit_blocks} and {stats.live_blocks} are live; free blocks or raise the limit"
+        why = (f"limit_blocks is {pool.engine.config.limit_blocks} and {stats.live_blocks} are live; "
+               "free blocks or raise the limit")
     elif refusal == REFUSAL_FAULT:
-        why = f"its policy {[policy for policy in pool.policies if type(policy).__name__ == 'Faults'][0]!r} chose this request"
+        chosen = [policy for policy in pool.policies if type(policy).__name__ == "Faults"]
+        why = f"its policy {chosen[0]!r} chose this request"
     else:
-        why = f"{stats.reserved_bytes} bytes are all its address range, {stats.live_bytes} are live; free blocks or make it larger"
+        why = (f"{stats.reserved_bytes} bytes are all its address range, {stats.live_bytes} are live; "
+               "free blocks or make it larger")
     raise errors().PoolExhausted(
         f"{label(pool)} cannot give {what}: {why}; the largest block it could give is {stats.largest_bytes} bytes",
         requested, stats.live_bytes, limit, stats.largest_bytes)
@@ -1194,7 +1203,8 @@ cdef object get_slow(Pool pool, object size, object align, object zero, object t
     if pool.is_closed:
         return refused(pool, size, 1, align, REFUSAL_CLOSED, is_try)
     buffer = buffer_make(pool)
-    if not is_too_large and engine_alloc(pool, bytes_wanted, alignment, ALLOC_ZERO if zero else 0, number, &buffer.hold, &refusal):
+    if not is_too_large and engine_alloc(pool, bytes_wanted, alignment, ALLOC_ZERO if zero else 0, number,
+                                         &buffer.hold, &refusal):
         return buffer_done(pool, buffer)
     return refused(pool, size, 1, align, refusal, is_try)
 
@@ -1307,11 +1317,12 @@ cdef object memory_read(object memory, pool_config_t *config):
     """The caller's buffer as a memoryview, its place in `config`."""
     cdef Py_buffer *view
     if not PyObject_CheckBuffer(memory):
-        raise TypeError(
-            f"memory is None, Pages, AddressSpace or a writable buffer such as a bytearray, not {type(memory).__name__} ({memory!r})")
+        raise TypeError("memory is None, Pages, AddressSpace or a writable buffer such as a bytearray, "
+                        f"not {type(memory).__name__} ({memory!r})")
     held = memoryview(memory)
     if held.readonly:
-        raise ValueError(f"memory is read-only ({type(memory).__name__}); give a writable buffer such as a bytearray or mmap")
+        raise ValueError(f"memory is read-only ({type(memory).__name__}); "
+                         "give a writable buffer such as a bytearray or mmap")
     if not held.c_contiguous:
         raise ValueError(f"memory has gaps ({type(memory).__name__}); give a contiguous buffer")
     view = PyMemoryView_GET_BUFFER(held)
@@ -1515,7 +1526,8 @@ cdef class Pool:
         low_memory = None
         if switches != NULL or policies != ():
             from poolcore.policies import chosen
-            policies = chosen(policies, None if switches == NULL else (<bytes>switches).decode("utf-8", "replace"), backing)
+            asked = None if switches == NULL else (<bytes>switches).decode("utf-8", "replace")
+            policies = chosen(policies, asked, backing)
             low_memory = policies_read(policies, &config)
         else:
             policies = ()
@@ -1545,7 +1557,8 @@ cdef class Pool:
         if engine == NULL:
             text = "the engine does not say why" if why == NULL else (<bytes>why).decode()
             owner = MemoryError if config.backing == BACKING_PAGES else ValueError
-            raise owner(f"{label(self)} cannot be made of {'its own pages' if memory is None else repr(memory)}: {text}")
+            of = "its own pages" if memory is None else repr(memory)
+            raise owner(f"{label(self)} cannot be made of {of}: {text}")
         if self.engine != NULL:     # another thread was faster
             pool_close(engine)
             pool_unmap(engine)
@@ -1843,7 +1856,7 @@ cdef class Pool:
         else:
             buffers = []
             try:
-                for i in range(number):
+                for _ in range(number):
                     buffer = buffer_make(self)
                     if not engine_alloc(self, wanted, 0, 0, 0, &buffer.hold, &refusal):
                         break
@@ -1934,7 +1947,8 @@ cdef class Pool:
             count = PyList_GET_SIZE(blocks)
             for i in range(count):
                 item = PyList_GET_ITEM(blocks, i)
-                if type(<object>item) is not Buffer or (<Buffer>item).owner is not self or (<Buffer>item).hold.slab == NULL:
+                if (type(<object>item) is not Buffer or (<Buffer>item).owner is not self
+                        or (<Buffer>item).hold.slab == NULL):
                     break
             else:
                 for i in range(count):
@@ -1950,7 +1964,8 @@ cdef class Pool:
             PyObject_GetBuffer(blocks, &view, PyBUF_FORMAT | PyBUF_ND)
             try:
                 if view.itemsize == 8 and view.ndim == 1 and view.format != NULL and (
-                        strcmp(view.format, "Q") == 0 or strcmp(view.format, "L") == 0 or strcmp(view.format, "N") == 0):
+                        strcmp(view.format, "Q") == 0 or strcmp(view.format, "L") == 0
+                        or strcmp(view.format, "N") == 0):
                     return free_many_words(self, <const uint64_t *>view.buf, view.len // 8)
             finally:
                 PyBuffer_Release(&view)
@@ -2171,7 +2186,8 @@ cdef class Pool:
         finally:
             PyBuffer_Release(&view)
         if failed:
-            raise ValueError(f"{label(self)} cannot be restored: {'no reason is known' if why == NULL else (<bytes>why).decode()}")
+            text = "no reason is known" if why == NULL else (<bytes>why).decode()
+            raise ValueError(f"{label(self)} cannot be restored: {text}")
 
     def close(self, force=False):
         """Ends the pool: its Buffers are dead, its memory is released. Closing again does nothing.
@@ -2192,8 +2208,8 @@ cdef class Pool:
             return
         idle_or_raise(self, "closed")
         if self.views and not force:
-            raise BufferError(
-                f"{label(self)} has {self.views} live views of its Buffers: release them, or close(force=True) to let their memory go with the last")
+            raise BufferError(f"{label(self)} has {self.views} live views of its Buffers: release them, "
+                              "or close(force=True) to let their memory go with the last")
         pool_shut(self)
 
     def __enter__(self):
@@ -2229,7 +2245,8 @@ cdef class Pool:
 
 cdef int space_or_raise(Pool pool) except -1:
     if not pool.is_space:
-        raise ValueError(f"{label(pool)} holds memory, which no snapshot can bring back; pools of an AddressSpace have snapshots")
+        raise ValueError(f"{label(pool)} holds memory, which no snapshot can bring back; "
+                         "pools of an AddressSpace have snapshots")
     return 0
 
 
