@@ -8,14 +8,14 @@ heap_lock (locked pools only, held through an operation), a pool's arena_lock (e
 heaps). No lock is held while a callback runs.
 """
 
-from libc.stdint cimport UINT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove, memset
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
     atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr,
-    atomic_store_u32, atomic_store_u64, bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
-    os_lock, os_lock_init, os_map, os_page_bytes, os_populate, os_protect, os_release, os_reserve, os_thread_id,
+    bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
+    os_lock, os_lock_init, os_map, os_page_bytes, os_protect, os_release, os_reserve, os_thread_id,
     os_unlock, os_unprotect,
 )
 from poolcore._slab cimport slab_has_free, slab_index, slab_live, slab_put, slab_refresh, slab_take
@@ -410,7 +410,8 @@ cdef uint64_t block_address(slab_t *slab, uint32_t index) noexcept nogil:
     if slab.kind == KIND_RUN:
         return slab.base
     if slab.flags & FLAG_GUARDED:
-        return slab.base + <uint64_t>(index + 1) * slab.block_bytes - page_bytes - slab.records[slab.block_count + index]
+        return (slab.base + <uint64_t>(index + 1) * slab.block_bytes - page_bytes
+                - slab.records[slab.block_count + index])
     return slab.base + <uint64_t>index * slab.block_bytes
 
 
@@ -1308,7 +1309,8 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogi
         os_lock(&pool.heap_lock)
         if atomic_load_u64(&pool.live_bytes) > pool.config.limit_bytes - size or size > pool.config.limit_bytes:
             refusal = REFUSAL_LIMIT_BYTES
-    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks, &pool.peak_blocks):
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks,
+                                                  &pool.peak_blocks):
         refusal = REFUSAL_LIMIT_BLOCKS
     if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes, &pool.peak_bytes):
         refusal = REFUSAL_LIMIT_BYTES
@@ -1444,7 +1446,8 @@ cdef bint has_memory(pool_t *pool) noexcept nogil:
     return pool.config.backing != BACKING_SPACE
 
 
-cdef void event_add(pool_t *pool, uint8_t kind, uint8_t verdict, uint64_t address, uint64_t size, uint32_t tag) noexcept nogil:
+cdef void event_add(pool_t *pool, uint8_t kind, uint8_t verdict, uint64_t address, uint64_t size,
+                    uint32_t tag) noexcept nogil:
     cdef event_t *event
     cdef uint64_t capacity = pool.config.events_capacity
     pool.sequence += 1
@@ -1529,7 +1532,8 @@ cdef void block_close(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil
         return
     if slab.kind == KIND_RUN:
         if pool.config.backing == BACKING_PAGES:
-            os_protect(<void *>granule_address(pool, granule_of(pool, slab)), <uint64_t>slab.granules << pool.granule_shift)
+            os_protect(<void *>granule_address(pool, granule_of(pool, slab)),
+                       <uint64_t>slab.granules << pool.granule_shift)
         return
     guarded_close(pool, slab, index)
     if pool.config.backing == BACKING_SPACE:
@@ -1647,7 +1651,8 @@ cdef inline bint is_bad_alignment(pool_t *pool, uint64_t alignment) noexcept nog
     return alignment & (alignment - 1) != 0 or alignment > pool.span >> 1
 
 
-cdef bint hold_make(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size, hold_t *hold) noexcept nogil:
+cdef bint hold_make(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size,
+                    hold_t *hold) noexcept nogil:
     if not holders_make(pool, slab):
         return False
     hold.slab = slab
@@ -1736,8 +1741,6 @@ cdef void locked_count(pool_t *pool, uint64_t size) noexcept nogil:
 
 cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
     """Asks the LowMemory callback, without the lock; whether the request shall be tried again."""
-    cdef thread_t *thread = thread_here()
-    cdef pool_t *outer = NULL
     cdef int answer
     if pool.config.on_low_memory == NULL:
         return False
@@ -1754,7 +1757,6 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
     cdef slab_t *slab = NULL
     cdef uint32_t index = 0
     cdef bint was_low = False
-    cdef bint is_full
     if thread_in_callback(pool):
         refusal[0] = REFUSAL_CALLBACK
         return 0
@@ -1770,7 +1772,8 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         refusal[0] = locked_limit(pool, size, 1)
         if refusal[0] == REFUSAL_NONE:
             locked_count(pool, size)        # reserved: a callback may let others in
-            address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD, &slab, &index)
+            address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
+                                 &slab, &index)
             if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
                 block_close(pool, slab, index)
                 block_release(pool, slab, index)
@@ -1949,7 +1952,8 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
     cdef slab_t *slab
     cdef uint32_t index
     cdef uint64_t address
-    if heap.pool == pool and size <= pool.small_max and alignment <= ALIGNMENT and not is_bad_alignment(pool, alignment):
+    if (heap.pool == pool and size <= pool.small_max and alignment <= ALIGNMENT
+            and not is_bad_alignment(pool, alignment)):
         slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
         if slab_has_free(slab) and slab.holders != NULL and not tag and slab.tags == NULL:
             index = slab.head
@@ -2234,7 +2238,8 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
     return realloc_any(pool, hold.address, hold, to_hold, size, verdict, refusal)
 
 
-cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses, int *refusal) noexcept nogil:
+cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
+                              int *refusal) noexcept nogil:
     cdef uint64_t i
     if pool.is_policed:
         if pool.config.limit_blocks - pool.live_blocks < count:
@@ -2367,14 +2372,14 @@ cdef bint class_add(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t i = pool.class_count
     cdef uint32_t odd = <uint32_t>size
     cdef uint32_t shift = 0
-    cdef uint32_t inverse, step
+    cdef uint32_t inverse, _step
     if i == CLASS_MAX:
         return False
     while not odd & 1:
         odd >>= 1
         shift += 1
     inverse = odd
-    for step in range(4):
+    for _step in range(4):
         inverse *= 2 - odd * inverse        # Newton: correct bits double from 3
     pool.class_bytes[i] = <uint32_t>size
     pool.class_blocks[i] = <uint32_t>(pool.granule_bytes // size)
@@ -2589,8 +2594,6 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
     cdef thread_t *thread
     cdef block_t block
     cdef uint64_t address
-    cdef slab_t *slab
-    cdef uint32_t index
     cdef map_call_t unmap = pool.config.on_unmap
     if pool.is_closed:
         return
@@ -2850,7 +2853,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     """A walk over the records: nothing is counted on the hot path."""
     cdef uint64_t granule = 0
     cdef uint64_t used_bytes = 0
-    cdef uint64_t size, capacity
+    cdef uint64_t capacity
     cdef slab_t *slab
     cdef class_stats_t *in_class
     cdef heap_t *heap
@@ -2929,7 +2932,8 @@ cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t size_class = pool.class_count - 1
     if heap == NULL:
         return False
-    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class]) or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
+    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class])
+            or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
 
 
 cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
@@ -2981,7 +2985,8 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
                 return "record_state"
         if state:
             live += 1
-            if state not in (RECORD_LIVE, RECORD_HELD, RECORD_EXPORTED, RECORD_DEFERRED, RECORD_REMOTE, RECORD_QUARANTINED):
+            if state not in (RECORD_LIVE, RECORD_HELD, RECORD_EXPORTED, RECORD_DEFERRED, RECORD_REMOTE,
+                             RECORD_QUARANTINED):
                 return "record_state"
             if record & RECORD_SIZE > slab.block_bytes:
                 return "record_size"
@@ -3433,12 +3438,11 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
     cdef const char *place
     cdef heap_t *heap
     cdef slab_t *slab
-    cdef uint64_t i, extra, granule
+    cdef uint64_t i, extra
     cdef uint8_t *was_backed
     cdef uint8_t *is_backed
     cdef uint64_t was_top
     cdef int answer = 0
-    cdef block_t block
     why[0] = NULL
     if size < sizeof(snapshot_t) + 8 or head.magic != SNAPSHOT_MAGIC:
         why[0] = "not a snapshot"
@@ -3593,8 +3597,9 @@ cdef int special_call(pool_t *pool, slab_t *slab, map_call_t call) noexcept nogi
     cdef uint32_t i
     cdef int answer = 0
     if slab.kind == KIND_RUN:
-        return space_call(pool, call, granule_address(pool, granule_of(pool, slab)), (<uint64_t>slab.granules << pool.granule_shift) - (
-            page_bytes if slab.flags & FLAG_GUARDED else 0))
+        return space_call(pool, call, granule_address(pool, granule_of(pool, slab)),
+                          (<uint64_t>slab.granules << pool.granule_shift)
+                          - (page_bytes if slab.flags & FLAG_GUARDED else 0))
     for i in range(slab.carved):
         if slab.records[i] & RECORD_STATE not in (0, RECORD_QUARANTINED):
             answer |= space_call(pool, call, slab.base + <uint64_t>i * slab.block_bytes, slab.block_bytes - page_bytes)
@@ -3621,7 +3626,8 @@ cdef int space_reconcile(pool_t *pool, const uint8_t *was, const uint8_t *now, u
         while i < count and now[i] and not was[i]:
             i += 1
         if i > start:
-            answer |= space_call(pool, pool.config.on_map, granule_address(pool, start), (i - start) << pool.granule_shift)
+            answer |= space_call(pool, pool.config.on_map, granule_address(pool, start),
+                                 (i - start) << pool.granule_shift)
         else:
             i += 1
     i = 0
