@@ -6,6 +6,7 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
+#define POOLCORE_ENGINE 1
 #include "_pool.c"
 
 #define slab_t struct __pyx_t_8poolcore_6_types_slab_t
@@ -19,5 +20,8 @@
 #define ENUM(name) __pyx_e_8poolcore_6_types_##name
 #define ENGINE(name) __pyx_f_8poolcore_5_pool_##name
 #define ENGINE_VARIABLE(name) __pyx_v_8poolcore_5_pool_##name
+
+/* What importing the module does. */
+__attribute__((constructor)) static void start_engine(void) { ENGINE(engine_start)(); }
 
 #endif

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conftest import compile_program, generate
+from engine_build import compile_program, generate
 
 KINDS = {
     "address, undefined": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HERE, compile_program, run
+from engine_build import HERE, compile_program, run
 
 import poolcore
 from poolcore import Pool, Verdict
@@ -144,7 +144,6 @@ def test_a_pool_closed_while_another_thread_has_frees_in_hand() -> None:
         closed.set()
 
     at_once(stranger, owner)
-    del first
     assert second.check() is None
     second.alloc(1)
     assert second.stats().live_blocks == 1

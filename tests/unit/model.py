@@ -40,7 +40,7 @@ class Granule:
     is_run: bool
     size: int = 0           # a run's requested bytes
     handed: set[int] = field(default_factory=set)       # block starts that were handed out since it was formatted
-    doubtful: set[int] = field(default_factory=set)     # handed out before it was empty: it may have been formatted anew
+    doubtful: set[int] = field(default_factory=set)     # of these, those from before it was empty: it may be made anew
 
 
 @dataclass
