@@ -82,6 +82,15 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
 cdef heap_t *heap_here(pool_t *pool) noexcept nogil                 # this thread's heap of the pool, made on first use; or NULL
 
 
+# ---- what Pool.c_functions() points to ----------------------------------------------------------
+
+cdef void *pool_c_alloc(void *pool, size_t size) noexcept nogil
+cdef int pool_c_free(void *pool, void *block) noexcept nogil
+cdef void *pool_c_realloc(void *pool, void *block, size_t size) noexcept nogil
+cdef void *pool_c_calloc(void *pool, size_t count, size_t size) noexcept nogil
+cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept nogil
+
+
 # ---- the hot path -----------------------------------------------------------------------------
 
 cdef extern from *:

@@ -42,8 +42,10 @@ cdef enum:
     ALIGNMENT = 16              # every block's, and every class size's, divisor
     SMALL_MAX = 65536           # largest size class there can be
     CLASS_MAX = 96              # size classes of a pool at most
+    CLASS_OF_COUNT = 4097       # entries of class_of: one for each 16 bytes up to SMALL_MAX, and 0
     SLOT_COUNT = 6              # heaps that a thread finds through thread-local storage
     BIN_COUNT = 256             # lists of free extents by length
+    BIN_WORDS = 4
     META_BINS = 80              # lists of free metadata by length
 
 # One u32 record per block, out of band, in its slab's `records`; a run's is its descriptor's `state`.
@@ -91,7 +93,7 @@ cdef enum place_t:
 cdef enum:
     FLAG_BACKED = 1             # granule may hold pages (own pages) or is mapped (address space)
     FLAG_GUARDED = 2            # blocks right-justified against guard pages
-    FLAG_EXPOSED = 4            # a native thread may know addresses of this slab
+    FLAG_TAGGED = 4             # blocks may have tags: none of them takes a fast path
 
 cdef enum backing_t:
     BACKING_PAGES = 0
@@ -163,7 +165,7 @@ cdef struct slab_t:
     uint32_t remote_queued      # 1 while in heap.remote
     uint8_t place
     uint8_t flags
-    uint16_t run_unused
+    uint16_t unused
 
 
 # One thread's slabs of one pool. Type-stable and never unmapped: a stale pointer reads pool NULL.
@@ -197,6 +199,7 @@ cdef struct thread_t:
     uint32_t gather_word
     uint32_t gather_count
     thread_t *next
+    pool_t *in_callback         # whose callback this thread is in
     uint64_t id
 
 cdef struct event_t:
@@ -256,7 +259,8 @@ cdef struct meta_t:             # metadata: a bump allocator with lists of what 
     uint64_t base
     uint64_t reserved
     uint64_t used
-    uint32_t free[META_BINS]    # offset / 64 of the first; 0 for none
+    uint32_t free_records[META_BINS]    # offset / 64 of the first, by size; 0 for none. Records hold no state bits
+    uint32_t free_others[META_BINS]     # when they come back, so a stale free that reads one finds nothing live
 
 cdef struct pool_t:
     # read by the fast paths
@@ -265,7 +269,7 @@ cdef struct pool_t:
     slab_t *descriptors
     uint64_t slot_offset        # of this pool's heaps in thread_heaps, bytes
     uint64_t small_max          # largest request that a size class serves
-    uint8_t class_of[(SMALL_MAX >> ALIGNMENT_SHIFT) + 1]    # by (size + 15) / 16
+    uint8_t class_of[CLASS_OF_COUNT]    # by (size + 15) / 16
 
     uint32_t class_count
     uint32_t class_bytes[CLASS_MAX]
@@ -283,7 +287,7 @@ cdef struct pool_t:
     uint64_t committed_top      # own pages: granules below it may be accessed
     uint64_t commit_step
     slab_t *bins[BIN_COUNT]
-    uint64_t bin_mask[BIN_COUNT // 64]
+    uint64_t bin_mask[BIN_WORDS]
     uint64_t free_granules      # below top
     uint64_t backed_granules
     meta_t meta
@@ -302,9 +306,10 @@ cdef struct pool_t:
     uint8_t is_closed
     uint8_t is_open             # the struct is in use
     uint8_t is_native           # addresses were handed to C
-    uint8_t in_callback
     uint32_t number             # position in the table of pools
-    uint64_t generation
+    uint64_t mapped_address     # of the reservation that the arena lies in; 0: not ours
+    uint64_t mapped_bytes
+    uint64_t descriptor_bytes
 
     # counted pools (limited or locked): exact on every operation
     uint64_t live_blocks
@@ -328,13 +333,13 @@ cdef struct pool_t:
     uint64_t quarantine_bytes
     uint64_t corrupt_blocks
 
-# What block_at and iteration answer.
+# What block_at and iteration answer. `state` is the record's state bits, 0 when free.
 cdef struct block_t:
     uint64_t address
     uint64_t size               # requested bytes; 0 when free
     uint64_t capacity
     uint32_t tag
-    uint32_t state              # RECORD_*; 0 when free
+    uint32_t state
     uint8_t is_virgin           # never handed out
     uint8_t is_run
     hold_t *hold

@@ -1,0 +1,1 @@
+"""The command `pybuf` and what it measures; the allocator itself is the package poolcore."""

@@ -1,0 +1,64 @@
+"""Lists the compiled extensions; everything else about the distribution is in pyproject.toml.
+
+Every .pyx file of the two packages is one extension module. POOLCORE_ASSERTIONS=1 in the
+environment builds them with the engine's assertions compiled in.
+"""
+
+import os
+import sys
+from glob import glob
+
+from setuptools import Extension, setup
+
+INCLUDE = "poolcore/include"
+ASSERTIONS = os.environ.get("POOLCORE_ASSERTIONS", "") not in ("", "0")
+
+# Interposition and the PLT each put an extra jump between two functions of the same module.
+FLAGS = ["-O3", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
+
+# The one module that holds the thread-local storage.
+ENGINE = os.path.join("poolcore", "_pool.pyx")
+
+# The timed loops run on POSIX threads and clocks.
+POSIX_ONLY = {os.path.join("pybuf", "bench", "_loops.pyx")}
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
+    "freethreading_compatible": True,
+}
+
+
+def extension(source: str) -> Extension:
+    macros: list[tuple[str, str | None]] = []
+    if source == ENGINE:
+        macros.append(("POOLCORE_ENGINE", "1"))
+    if ASSERTIONS:
+        macros.append(("POOLCORE_ASSERTIONS", "1"))
+    listed = Extension(
+        os.path.splitext(source)[0].replace(os.sep, "."),
+        [source],
+        include_dirs=[INCLUDE, os.path.dirname(source)],
+        depends=glob(f"{INCLUDE}/*.h") + glob(f"{os.path.dirname(source)}/*.h"),
+        define_macros=macros,
+        extra_compile_args=[] if sys.platform == "win32" else FLAGS,
+    )
+    listed.cython_directives = DIRECTIVES
+    listed.cython_c_in_temp = True
+    return listed
+
+
+setup(
+    ext_modules=[
+        extension(source)
+        for package in ("poolcore", "pybuf")
+        for source in sorted(glob(f"{package}/**/*.pyx", recursive=True))
+        if source not in POSIX_ONLY or sys.platform != "win32"
+    ]
+)
