@@ -1007,16 +1007,17 @@ cdef void run_mark(pool_t *pool, uint64_t first, uint64_t count, uint8_t kind) n
 
 cdef slab_t *run_find(pool_t *pool, uint64_t granule) noexcept nogil:
     """The live run that `granule` is in, or NULL."""
+    cdef uint64_t at = granule
     cdef slab_t *slab
     while True:
-        slab = granule_at(pool, granule)
+        slab = granule_at(pool, at)
         if slab.kind == KIND_RUN_PART:
-            return <slab_t *>slab.records
+            slab = <slab_t *>slab.records
         if slab.kind == KIND_RUN:
-            return slab
-        if slab.kind != KIND_NONE or granule == 0:
+            return slab if granule - granule_of(pool, slab) < slab.granules else NULL
+        if slab.kind != KIND_NONE or at == 0:
             return NULL
-        granule &= granule - 1
+        at &= at - 1
 
 
 cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
@@ -1124,7 +1125,7 @@ cdef void run_release(pool_t *pool, slab_t *slab) noexcept nogil:
     slab.tags = NULL
     slab.holders = NULL
     if is_guarded and pool.config.backing == BACKING_PAGES:
-        os_unprotect(<void *>(granule_address(pool, first + count) - page_bytes), page_bytes)
+        os_unprotect(<void *>granule_address(pool, first), count << pool.granule_shift)
     if pool.config.backing == BACKING_SPACE and (is_guarded or count > MAPPED_ALONE):
         os_unlock(&pool.arena_lock)
         if not is_guarded:
@@ -1413,13 +1414,22 @@ cdef void block_release(pool_t *pool, slab_t *slab, uint32_t index) noexcept nog
         record_store(&slab.state, 0)
         run_release(pool, slab)
         return
-    if slab.flags & FLAG_GUARDED:
-        guarded_close(pool, slab, index)
-        if pool.config.backing == BACKING_SPACE:
-            record_store(slab.records + index, RECORD_QUARANTINED)
-            space_call(pool, pool.config.on_unmap, slab.base + <uint64_t>index * slab.block_bytes,
-                       slab.block_bytes - page_bytes)
     slab_return(slab, index)
+
+
+cdef void block_close(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil:
+    """Makes a guarded block that just died inaccessible. A run's address space stays mapped until its release."""
+    if not slab.flags & FLAG_GUARDED:
+        return
+    if slab.kind == KIND_RUN:
+        if pool.config.backing == BACKING_PAGES:
+            os_protect(<void *>slab.base, <uint64_t>slab.granules << pool.granule_shift)
+        return
+    guarded_close(pool, slab, index)
+    if pool.config.backing == BACKING_SPACE:
+        record_store(slab.records + index, RECORD_QUARANTINED | (slab.records[index] & RECORD_SIZE))
+        space_call(pool, pool.config.on_unmap, slab.base + <uint64_t>index * slab.block_bytes,
+                   slab.block_bytes - page_bytes)
 
 
 cdef bint quarantine_drain(pool_t *pool, uint64_t blocks, uint64_t size) noexcept nogil:
@@ -1467,11 +1477,12 @@ cdef inline uint32_t class_for(pool_t *pool, uint64_t size, uint64_t alignment) 
     if size > pool.small_max or alignment > pool.granule_bytes:
         return pool.class_count
     size_class = pool.class_of[(size + ALIGNMENT - 1) >> ALIGNMENT_SHIFT]
-    if alignment > ALIGNMENT and not pool.config.guard_every:
-        while size_class < pool.class_count and pool.class_bytes[size_class] & (alignment - 1):
-            size_class += 1
-    elif alignment > page_bytes:
+    if alignment <= ALIGNMENT or (pool.config.guard_every == 1 and alignment <= page_bytes):
+        return size_class
+    if pool.config.guard_every and alignment > page_bytes:
         return pool.class_count
+    while size_class < pool.class_count and pool.class_bytes[size_class] & (alignment - 1):
+        size_class += 1
     return size_class
 
 
@@ -1514,7 +1525,7 @@ cdef uint64_t block_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t ali
                 slab_return(slab, index[0])
                 return 0
             record_store(slab.records + index[0], state | <uint32_t>size)
-        if pool.config.is_filled and has_memory(pool) and not was & RECORD_VIRGIN:
+        if pool.config.is_filled and has_memory(pool) and not was & RECORD_VIRGIN and not slab.flags & FLAG_GUARDED:
             is_clean = is_filled_with(<uint8_t *>address, block_capacity(pool, slab, index[0]), pool.config.fill_free)
             if not is_clean:
                 # Written to after its free: it never serves again, and the request gets another.
@@ -1654,6 +1665,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
             locked_count(pool, size)        # reserved: a callback may let others in
             address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD, &slab, &index)
             if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
+                block_close(pool, slab, index)
                 block_release(pool, slab, index)
                 address = 0
             if address:
@@ -1776,6 +1788,7 @@ cdef void block_bury(pool_t *pool, slab_t *slab, uint32_t index, uint64_t addres
     """A block that just died, under heap_lock: filled, then into quarantine or straight back."""
     if pool.config.is_filled and has_memory(pool):
         memset(<void *>address, pool.config.fill_free, block_capacity(pool, slab, index))
+    block_close(pool, slab, index)
     if not quarantine_take(pool, slab, index, address, size):
         block_release(pool, slab, index)
 
@@ -2297,9 +2310,10 @@ cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept n
     os_lock_init(&pool.heap_lock)
     pool.slot_offset = (pool.number % SLOT_COUNT + 1) * sizeof(void *)
     pool.is_limited = config.limit_bytes != UINT64_MAX or config.limit_blocks != UINT64_MAX
-    pool.is_locked = (config.backing == BACKING_SPACE or config.guard_every or config.quarantine_blocks
-                      or config.quarantine_bytes or config.is_filled or config.events_capacity or config.fault_nth
-                      or config.fault_rate > 0 or config.fault_last or config.is_low_memory)
+    pool.is_locked = (config.backing == BACKING_SPACE or config.guard_every > 0 or config.quarantine_blocks > 0
+                      or config.quarantine_bytes > 0 or config.is_filled != 0 or config.events_capacity > 0
+                      or config.fault_nth > 0 or config.fault_rate > 0 or config.fault_last > 0
+                      or config.is_low_memory != 0)
     pool.is_policed = pool.is_locked or pool.is_limited
     if not config.is_filled:
         pool.config.fill_alloc = 0xCD
@@ -2387,27 +2401,9 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
     os_unlock(&state_lock)
     if pool.config.backing == BACKING_SPACE and unmap != NULL:
         os_lock(&pool.heap_lock)
-        pool_unback_all(pool)
+        space_unback_special(pool)
+        space_unback(pool, 0, pool.top)
         os_unlock(&pool.heap_lock)
-
-
-cdef void pool_unback_all(pool_t *pool) noexcept nogil:
-    """Unmaps everything of an address-space pool: by runs of granules, long runs, guarded blocks."""
-    cdef uint64_t granule = 0
-    cdef slab_t *slab
-    cdef uint32_t i
-    while granule < pool.top:
-        slab = granule_at(pool, granule)
-        if slab.kind == KIND_RUN and (slab.granules > MAPPED_ALONE or slab.flags & FLAG_GUARDED):
-            space_call(pool, pool.config.on_unmap, slab.base, (<uint64_t>slab.granules << pool.granule_shift) - (
-                page_bytes if slab.flags & FLAG_GUARDED else 0))
-        elif slab.kind == KIND_SLAB and slab.flags & FLAG_GUARDED:
-            for i in range(slab.carved):
-                if slab.records[i] & RECORD_STATE:
-                    space_call(pool, pool.config.on_unmap, slab.base + <uint64_t>i * slab.block_bytes,
-                               slab.block_bytes - page_bytes)
-        granule += slab.granules if slab.granules and slab.kind in (KIND_RUN, KIND_FREE) else 1
-    space_unback(pool, 0, pool.top)
 
 
 cdef void pool_unmap(pool_t *pool) noexcept nogil:
@@ -3353,7 +3349,7 @@ cdef int special_call(pool_t *pool, slab_t *slab, map_call_t call) noexcept nogi
         return space_call(pool, call, slab.base, (<uint64_t>slab.granules << pool.granule_shift) - (
             page_bytes if slab.flags & FLAG_GUARDED else 0))
     for i in range(slab.carved):
-        if slab.records[i] & RECORD_STATE:
+        if slab.records[i] & RECORD_STATE not in (0, RECORD_QUARANTINED):
             answer |= space_call(pool, call, slab.base + <uint64_t>i * slab.block_bytes, slab.block_bytes - page_bytes)
     return answer
 

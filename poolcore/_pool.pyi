@@ -1,0 +1,1 @@
+"""The engine: functions for Cython and C, nothing for Python."""
