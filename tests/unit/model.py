@@ -138,8 +138,10 @@ class Model:
         block = self.live.get(value)
         if block is not None:
             return {EXPORTED} if block.views and not self.is_deferred else {LIVE}
+        if any(first <= value < end for first, end in self.others):
+            return {OTHER_POOL}
         if not self.base <= value < self.base + self.size:
-            return {OTHER_POOL if any(a <= value < b for a, b in self.others) else FOREIGN}
+            return {FOREIGN}
         if self.order:
             before = bisect_right(self.order, value)
             if before:
@@ -170,8 +172,15 @@ class Model:
         if first is not run:
             return {INTERIOR, FOREIGN}      # the run's front was used anew: its rest leads nowhere
         if value == run.start:
-            return {DOUBLE}
+            return {DOUBLE, FOREIGN} if not run.size else {DOUBLE}
         return {INTERIOR} if value < run.start + run.size else {INTERIOR, FOREIGN}
+
+    def resized(self, address: int, size: int) -> None:
+        """A realloc left the block where it was."""
+        block = self.live[address]
+        self.live_bytes += size - block.size
+        block.size = size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
 
     def freed(self, address: int) -> Block:
         """The pool took back the block at `address`."""
