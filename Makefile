@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := setup.py pyproject.toml $(shell find poolcore pybuf -type f \
+SOURCES := setup.py pyproject.toml $(shell find $(wildcard poolcore pybuf) -type f \
 	! -name '*.so' ! -name '*.c' ! -path '*/__pycache__/*')
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 

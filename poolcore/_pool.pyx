@@ -305,6 +305,7 @@ cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcep
         if pool.commit_step << pool.granule_shift < <uint64_t>1 << 21:
             pool.commit_step *= 2
     for i in range(first, first + count):
+        granule_at(pool, i).was = KIND_NONE
         if not granule_at(pool, i).flags & FLAG_BACKED:
             granule_at(pool, i).flags |= FLAG_BACKED
             pool.backed_granules += 1
@@ -436,6 +437,28 @@ cdef inline uint64_t block_size(slab_t *slab, uint32_t record) noexcept nogil:
     return slab.total if slab.kind == KIND_RUN else record & RECORD_SIZE
 
 
+cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
+    """Records for a slab that is being formatted. The granule keeps those of its last slab until it needs
+    others: a stale free by another thread may be reading them. Under arena_lock."""
+    cdef uint64_t size = slab_records_bytes(slab)
+    cdef uint32_t *records = slab.records
+    cdef uint16_t units = <uint16_t>((size + META_UNIT - 1) // META_UNIT)
+    if slab.record_units != units:
+        records_drop(pool, slab)
+        records = <uint32_t *>meta_alloc(pool, size, True)
+        if records == NULL:
+            return False
+        atomic_store_ptr(<void **>&slab.records, records)
+        slab.record_units = units
+    return True
+
+
+cdef void records_drop(pool_t *pool, slab_t *slab) noexcept nogil:
+    if slab.record_units:
+        meta_free(pool, slab.records, <uint64_t>slab.record_units * META_UNIT, True)
+        slab.record_units = 0
+
+
 cdef void slab_carve(slab_t *slab) noexcept nogil:
     """Links some of the blocks that were never linked, in address order. The list must be empty."""
     cdef uint32_t first = slab.carved
@@ -469,10 +492,11 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
         slab.block_bytes = <uint32_t>stride
         slab.block_count = <uint16_t>(pool.granule_bytes // stride)
     slab.size_class = <uint8_t>size_class
-    slab.records = <uint32_t *>meta_alloc(pool, slab_records_bytes(slab), True)
-    if slab.records == NULL:
+    if not records_make(pool, slab):
         slab.flags &= ~FLAG_GUARDED
         return False
+    slab.holders = NULL
+    slab.tags = NULL
     if is_guarded:
         for i in range(slab.block_count):
             slab.records[slab.block_count + i] = 0
@@ -483,9 +507,9 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
     slab.heap = heap
     slab.owner = slab_fast_owner(slab)
     slab.granules = 1
-    slab.was = KIND_NONE
     slab_carve(slab)
     slab.kind = KIND_SLAB
+    slab.was = KIND_NONE
     heap.slab_count += 1
     return True
 
@@ -496,12 +520,10 @@ cdef void slab_unformat(pool_t *pool, slab_t *slab) noexcept nogil:
     heap.slab_count -= 1
     heap.retired_total += slab.total
     slab.owner = NULL
-    slab.kind = KIND_TAKEN
     slab.was = KIND_SLAB
-    meta_free(pool, slab.records, slab_records_bytes(slab), True)
+    slab.kind = KIND_TAKEN
     meta_free(pool, slab.holders, <uint64_t>slab.block_count * sizeof(void *), False)
     meta_free(pool, slab.tags, <uint64_t>slab.block_count * sizeof(tag_t), False)
-    slab.records = NULL
     slab.holders = NULL
     slab.tags = NULL
     slab.flags &= ~FLAG_TAGGED
@@ -573,16 +595,21 @@ cdef inline heap_t *slab_fast_owner(slab_t *slab) noexcept nogil:
     return NULL if slab.heap.pool.is_policed or slab.flags & FLAG_TAGGED else slab.heap
 
 
-cdef void slab_return(slab_t *slab, uint32_t index) noexcept nogil:
-    """Block `index` goes back to its slab, whatever the slab's place. By the owner."""
+cdef void slab_settle(slab_t *slab) noexcept nogil:
+    """Finds the slab's place after blocks came back to it. It may be another's when this returns."""
     cdef heap_t *heap = slab.heap
-    cdef uint32_t state = slab_put(slab, index, slab.base + <uint64_t>index * slab.block_bytes)
     if slab.place == PLACE_FULL:
         slab.place = PLACE_PARTIAL
         slab.owner = slab_fast_owner(slab)
         list_push(&heap.partial[slab.size_class], slab)
-    if state < ONE_LIVE:
+    if slab_live(slab) == 0:
         slab_emptied_slow(slab)
+
+
+cdef void slab_return(slab_t *slab, uint32_t index) noexcept nogil:
+    """Block `index` goes back to its slab, whatever the slab's place. By the owner."""
+    slab_put(slab, index, slab.base + <uint64_t>index * slab.block_bytes)
+    slab_settle(slab)
 
 
 # ---- Remote frees -------------------------------------------------------------------------------
@@ -649,10 +676,11 @@ cdef void remote_gather(slab_t *slab, uint32_t index) noexcept nogil:
 
 
 cdef void slab_collect(slab_t *slab) noexcept nogil:
-    """Takes back what other threads freed of a slab that the caller's heap owns."""
+    """Takes back what other threads freed of a slab that the caller's heap owns; may give the slab back."""
     cdef uint32_t words = (<uint32_t>slab.block_count + 63) >> 6
     cdef uint32_t word, index
     cdef uint64_t bits
+    cdef bint is_any = False
     for word in range(words):
         if atomic_load_u64(slab.remote_bits + word) == 0:
             continue
@@ -661,11 +689,12 @@ cdef void slab_collect(slab_t *slab) noexcept nogil:
             index = word * 64 + bits_lowest(bits)
             bits &= bits - 1
             if index < slab.carved and (record_load(slab.records + index) & RECORD_STATE) == RECORD_REMOTE:
-                slab_return(slab, index)
-                if slab.kind != KIND_SLAB or slab.place == PLACE_EMPTY:
-                    return
+                slab_put(slab, index, slab.base + <uint64_t>index * slab.block_bytes)
+                is_any = True
             else:
                 slab.heap.late_double_frees += 1
+    if is_any:
+        slab_settle(slab)
 
 
 cdef void heap_collect(heap_t *heap) noexcept nogil:
@@ -986,7 +1015,7 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
 
 # ---- Runs -----------------------------------------------------------------------------------------
 # Any granule of a run leads to the first in O(log n): the run after its first granule is split into
-# aligned power-of-two pieces, and the first granule of each is KIND_RUN_PART and names the run (`records`).
+# aligned power-of-two pieces, and the first granule of each is KIND_RUN_PART and names the run (`tags`).
 # Clearing lowest bits of a granule's number meets that piece's start before anything else that is used.
 # So a run costs a few descriptors, however long.
 
@@ -1001,7 +1030,7 @@ cdef void run_mark(pool_t *pool, uint64_t first, uint64_t count, uint8_t kind) n
         granule_at(pool, place).kind = kind
         if kind == KIND_RUN_PART:
             granule_at(pool, place).was = KIND_RUN_PART
-            granule_at(pool, place).records = <uint32_t *>granule_at(pool, first)
+            granule_at(pool, place).tags = <tag_t *>granule_at(pool, first)
         place += step
 
 
@@ -1012,7 +1041,7 @@ cdef slab_t *run_find(pool_t *pool, uint64_t granule) noexcept nogil:
     while True:
         slab = granule_at(pool, at)
         if slab.kind == KIND_RUN_PART:
-            slab = <slab_t *>slab.records
+            slab = <slab_t *>slab.tags
         if slab.kind == KIND_RUN:
             return slab if granule - granule_of(pool, slab) < slab.granules else NULL
         if slab.kind != KIND_NONE or at == 0:
@@ -1027,7 +1056,7 @@ cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
     while True:
         slab = granule_at(pool, at)
         if slab.was == KIND_RUN_PART:
-            slab = <slab_t *>slab.records
+            slab = <slab_t *>slab.tags
         if slab.was == KIND_RUN:
             at = granule_of(pool, slab)
             return slab if at <= granule and granule_address(pool, granule) < slab.head_address + slab.total else NULL
@@ -1095,6 +1124,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     slab.head_address = slab.base
     slab.granules = <uint32_t>count
     slab.total = size
+    records_drop(pool, slab)
     slab.records = &slab.state
     slab.holders = NULL
     slab.tags = NULL
@@ -1203,25 +1233,33 @@ cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
 
 cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:
     """REFUSAL_NONE, or the limit that stood in the way."""
-    cdef uint64_t now
-    cdef uint64_t blocks_after = 0
-    while True:
-        now = atomic_load_u64(&pool.live_blocks)
-        blocks_after = now + blocks
-        if blocks_after > pool.config.limit_blocks:
-            return REFUSAL_LIMIT_BLOCKS
-        if atomic_cas_u64(&pool.live_blocks, now, blocks_after):
-            break
-    while True:
-        now = atomic_load_u64(&pool.live_bytes)
-        if size > pool.config.limit_bytes or now > pool.config.limit_bytes - size:
+    cdef bint has_both = pool.config.limit_blocks != UINT64_MAX and pool.config.limit_bytes != UINT64_MAX
+    cdef int refusal = REFUSAL_NONE
+    # With both limits two words must agree: takers go one at a time, and givers only make room.
+    if has_both:
+        os_lock(&pool.heap_lock)
+        if atomic_load_u64(&pool.live_bytes) > pool.config.limit_bytes - size or size > pool.config.limit_bytes:
+            refusal = REFUSAL_LIMIT_BYTES
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks, &pool.peak_blocks):
+        refusal = REFUSAL_LIMIT_BLOCKS
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes, &pool.peak_bytes):
+        refusal = REFUSAL_LIMIT_BYTES
+        if blocks:
             atomic_add_u64(&pool.live_blocks, ~blocks + 1)
-            return REFUSAL_LIMIT_BYTES
-        if atomic_cas_u64(&pool.live_bytes, now, now + size):
-            break
-    peak_raise(&pool.peak_blocks, blocks_after)
-    peak_raise(&pool.peak_bytes, now + size)
-    return REFUSAL_NONE
+    if has_both:
+        os_unlock(&pool.heap_lock)
+    return refusal
+
+
+cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit, uint64_t *peak) noexcept nogil:
+    cdef uint64_t now
+    while True:
+        now = atomic_load_u64(counter)
+        if value > limit or now > limit - value:
+            return False
+        if atomic_cas_u64(counter, now, now + value):
+            peak_raise(peak, now + value)
+            return True
 
 
 cdef void credit_give(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:
@@ -1716,7 +1754,7 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
     is_local = is_owner(pool, slab)
     place = slab.records + index
     if slab.kind == KIND_SLAB and not is_local and not remote_bits_make(pool, slab):
-        return VERDICT_CLOSED
+        return VERDICT_CORRUPT
     while True:
         record = atomic_load_u32(place)
         verdict = record_verdict(pool, slab, index, record, flags)
@@ -1735,12 +1773,20 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
             if not atomic_cas_u32(place, record, 0):
                 continue
             run_release(pool, slab)
-        elif is_local:
+        elif is_local and not pool.is_limited:
             slab_return(slab, index)
         else:
+            # With a limit the owner's free is a CAS too: credit must be given back once.
             if not atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
                 continue
-            remote_gather(slab, index)
+            if slab.records + index != place or slab.kind != KIND_SLAB:
+                # The slab was given back and its records serve another: this was a stale free.
+                atomic_cas_u32(place, RECORD_REMOTE | (record & RECORD_SIZE), record)
+                return VERDICT_DOUBLE
+            if is_local:
+                slab_return(slab, index)
+            else:
+                remote_gather(slab, index)
         break
     if pool.is_limited:
         credit_give(pool, size, 1)
@@ -2046,6 +2092,13 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
     moved = alloc_any(pool, size, 0, 0, <uint32_t>tag, to_hold, refusal)
     if moved == 0:
         return 0
+    if pool.is_locked:
+        # A callback or another thread may have freed the block while the lock was let go.
+        verdict[0] = block_find(pool, address, &slab, &index)
+        if verdict[0] != VERDICT_LIVE or slab.records[index] != record:
+            free_any(pool, moved, 0)
+            verdict[0] = VERDICT_DOUBLE
+            return 0
     if pool.config.backing != BACKING_SPACE:
         memcpy(<void *>moved, <void *>address, size if size < was else was)
     elif pool.config.on_copy != NULL:
@@ -2078,6 +2131,13 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
 
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses, int *refusal) noexcept nogil:
     cdef uint64_t i
+    if pool.is_policed:
+        if pool.config.limit_blocks - pool.live_blocks < count:
+            refusal[0] = REFUSAL_LIMIT_BLOCKS
+            return 0
+        if size and (pool.config.limit_bytes - pool.live_bytes) // size < count:
+            refusal[0] = REFUSAL_LIMIT_BYTES
+            return 0
     for i in range(count):
         addresses[i] = pool_alloc(pool, size)
         if addresses[i] == 0:
@@ -2335,7 +2395,9 @@ cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept n
         pool.shared_heap = heap
     elif pool.granule_shift == GRANULE_SHIFT:
         pool.fast_span = pool.span
+    os_lock(&state_lock)        # a fork must see the pool's locks either not at all or through
     pool.is_closed = 0
+    os_unlock(&state_lock)
     return pool
 
 
@@ -2473,6 +2535,14 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
     return given
 
 
+cdef void records_discard(slab_t *slab) noexcept nogil:
+    """Whole pages of a free granule's records, which read as free ones when they are zero."""
+    cdef uint64_t first = (<uint64_t>slab.records + page_bytes - 1) & ~(page_bytes - 1)
+    cdef uint64_t end = (<uint64_t>slab.records + <uint64_t>slab.record_units * META_UNIT) & ~(page_bytes - 1)
+    if slab.record_units and end > first:
+        os_discard(<void *>first, end - first)
+
+
 cdef uint64_t arena_discard(pool_t *pool, uint64_t first, uint64_t end) noexcept nogil:
     """Gives the pages of a free extent back; the bytes of its granules that may have had any."""
     cdef uint64_t count = 0
@@ -2481,6 +2551,7 @@ cdef uint64_t arena_discard(pool_t *pool, uint64_t first, uint64_t end) noexcept
         if granule_at(pool, i).flags & FLAG_BACKED:
             granule_at(pool, i).flags &= ~FLAG_BACKED
             count += 1
+            records_discard(granule_at(pool, i))
     if count:
         os_discard(<void *>granule_address(pool, first), (end - first) << pool.granule_shift)
         pool.backed_granules -= count
@@ -3143,7 +3214,7 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
         entry.next = slab_number(pool, slab.next)
         entry.prev = slab_number(pool, slab.prev)
         if slab.kind == KIND_RUN_PART or slab.was == KIND_RUN_PART:
-            entry.part_of = slab_number(pool, <slab_t *>slab.records)
+            entry.part_of = slab_number(pool, <slab_t *>slab.tags)
         entry.block_bytes = slab.block_bytes
         entry.block_count = slab.block_count
         entry.carved = slab.carved
@@ -3279,10 +3350,10 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
             slab.inverse = pool.class_inverse[slab.size_class]
             slab.shift = pool.class_shift[slab.size_class]
         if entry.part_of:
-            slab.records = <uint32_t *>slab_numbered(pool, entry.part_of)
+            slab.tags = <tag_t *>slab_numbered(pool, entry.part_of)
         if slab.kind == KIND_SLAB:
             slab.heap = heap
-            slab.records = <uint32_t *>meta_alloc(pool, slab_records_bytes(slab), True)
+            records_make(pool, slab)
             memcpy(slab.records, place, slab_records_bytes(slab))
         elif slab.kind == KIND_RUN:
             slab.records = &slab.state
@@ -3315,11 +3386,10 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
             for i in range(slab.carved):
                 if slab.records[i] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
                     hold_kill(slab, i)
-                if slab.kind == KIND_SLAB:
-                    slab.records[i] = 0
+                slab.records[i] = 0
         if slab.kind == KIND_SLAB:
-            meta_free(pool, slab.records, slab_records_bytes(slab), True)
             meta_free(pool, slab.holders, <uint64_t>slab.block_count * sizeof(void *), False)
+        records_drop(pool, slab)
         if slab.kind == KIND_SLAB or slab.kind == KIND_RUN:
             meta_free(pool, slab.tags, <uint64_t>slab.block_count * sizeof(tag_t), False)
         if is_used_granule(slab):

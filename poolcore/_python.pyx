@@ -6,7 +6,8 @@
 A Buffer embeds the `hold_t` that the engine registers as its block's holder, so a free through any door
 makes the Buffer dead. Rules that keep Python safe:
 
-* `Pool.is_plain` is the fast paths' one test: open, unlocked, untraced. Calls of such a pool run no Python.
+* `Pool.is_plain` is the fast paths' one test: open, unlocked, untraced, under the GIL. Calls of such a pool
+  run no Python.
 * A locked pool is called without the GIL, because a thread that waits for its lock must let the holder's
   callbacks run. Its memory may therefore go while this thread holds the GIL, so every access to a locked
   pool's memory, and every access on free-threaded Python, is a short export.
@@ -90,6 +91,7 @@ cdef extern from "Python.h":
     void PyObject_GC_Track(void *o)
     void PyObject_GC_UnTrack(void *o)
     void PyObject_ClearWeakRefs(PyObject *o)
+    void Py_SET_REFCNT(PyObject *o, Py_ssize_t count)
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t pointer, size_t size) nogil
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t pointer) nogil
     unsigned long PyThread_get_thread_ident() nogil
@@ -262,8 +264,9 @@ cdef int read_sizes(object sizes, pool_config_t *config) except -1:
 
 
 # ---- Buffers: making, dropping, recycling ------------------------------------------------------
-# A spare Buffer has refcount 0, owner None, a dead hold and no weak reference; it is not tracked.
-# It became spare in tp_dealloc, when nobody held it any more, so no one sees it change its block.
+# A spare Buffer has refcount 0, owner NULL, a dead hold, no weak reference, and is not tracked. It became
+# spare in tp_dealloc, when nobody held it any more, so no one sees it change its block. Casting it to an
+# object is what takes the first reference.
 
 cdef PyObject *_spares[SPARE_ROOM]
 cdef int _spare_count = 0
@@ -272,25 +275,43 @@ cdef new_t _buffer_new_made = NULL
 cdef Py_ssize_t _buffer_weak_offset = 0
 
 
-cdef inline Buffer buffer_make(Pool pool):
-    """A dead Buffer of `pool`, from the spares when there is one."""
+cdef inline PyObject **owner_place(PyObject *o) noexcept:
+    """Where a Buffer's owner is: right behind its hold. Written so, no refcount of None is touched."""
+    return <PyObject **>(&(<Buffer>o).hold + 1)
+
+
+cdef int spare_make() except -1:
+    """One more spare Buffer. There must be room."""
     global _spare_count
-    cdef Buffer buffer
-    if _spare_count:
-        _spare_count -= 1
-        buffer = <Buffer>_spares[_spare_count]
-    else:
-        buffer = buffer_fresh()
-    buffer.owner = pool
-    return buffer
-
-
-cdef Buffer buffer_fresh():
-    cdef Buffer buffer = <Buffer>_buffer_new_made(<type_t *>Buffer, <PyObject *>(), NULL)
-    Py_DECREF(buffer)           # the reference that C gave; `buffer` has its own
+    cdef PyObject *o = _buffer_new_made(<type_t *>Buffer, <PyObject *>(), NULL)
     # Only Buffers of pools that can be part of a cycle are tracked, once they are whole.
-    PyObject_GC_UnTrack(<void *>buffer)
-    return buffer
+    PyObject_GC_UnTrack(o)
+    Py_DECREF(<object>owner_place(o)[0])
+    owner_place(o)[0] = NULL
+    Py_SET_REFCNT(o, 0)
+    _spares[_spare_count] = o
+    _spare_count += 1
+    return 0
+
+
+cdef Buffer buffer_make(Pool pool):
+    """A dead Buffer of `pool`."""
+    global _spare_count
+    cdef PyObject *o
+    if IS_FREE_THREADED:
+        o = _buffer_new_made(<type_t *>Buffer, <PyObject *>(), NULL)
+        PyObject_GC_UnTrack(o)
+        (<Buffer>o).owner = pool
+        buffer = <Buffer>o
+        Py_DECREF(buffer)       # the reference that C gave
+        return buffer
+    if _spare_count == 0:
+        spare_make()
+    _spare_count -= 1
+    o = _spares[_spare_count]
+    owner_place(o)[0] = <PyObject *>pool
+    Py_INCREF(pool)
+    return <Buffer>o
 
 
 cdef inline object buffer_done(Pool pool, Buffer buffer):
@@ -301,6 +322,24 @@ cdef inline object buffer_done(Pool pool, Buffer buffer):
     return buffer
 
 
+cdef inline PyObject *plain_get(Pool pool, uint64_t size, int *refusal) except? NULL:
+    """A live Buffer of a plain pool with refcount 0, or NULL when refused. No Python runs meanwhile."""
+    global _spare_count
+    cdef PyObject *o
+    if _spare_count == 0:
+        spare_make()
+    o = _spares[_spare_count - 1]
+    if not pool_alloc_held(pool.engine, size, 0, 0, 0, &(<Buffer>o).hold, refusal):
+        return NULL
+    _spare_count -= 1
+    owner_place(o)[0] = <PyObject *>pool
+    Py_INCREF(pool)
+    if pool.is_cyclic:
+        PyObject_GC_Track(o)
+        (<Buffer>o).is_tracked = True
+    return o
+
+
 cdef PyObject *buffer_new_refused(type_t *kind, PyObject *args, PyObject *kwargs) except NULL:
     raise TypeError("a Buffer comes from Pool.get; it cannot be made otherwise")
 
@@ -308,6 +347,7 @@ cdef PyObject *buffer_new_refused(type_t *kind, PyObject *args, PyObject *kwargs
 cdef void buffer_dealloc(PyObject *o) noexcept:
     """tp_dealloc. The refcount is 0, so nothing here may take and drop a reference to it."""
     global _spare_count
+    cdef PyObject *owner
     if (<Buffer>o).is_tracked:
         PyObject_GC_UnTrack(o)
         (<Buffer>o).is_tracked = False
@@ -320,7 +360,10 @@ cdef void buffer_dealloc(PyObject *o) noexcept:
         else:
             buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
     if _spare_count < SPARE_MAX:
-        (<Buffer>o).owner = None
+        owner = owner_place(o)[0]
+        owner_place(o)[0] = NULL
+        if owner != NULL:
+            Py_DECREF(<object>owner)
         _spares[_spare_count] = o
         _spare_count += 1
     else:
@@ -912,7 +955,7 @@ cdef int free_address(Pool pool, uint64_t address) except -1:
         with nogil:
             verdict = pool_free_ex(pool.engine, address, 0)
     else:
-        verdict = pool_free_ex(pool.engine, address, 0)
+        verdict = pool_c_free(pool.engine, <void *><uintptr_t>address)
     if pool.is_traced and verdict == VERDICT_LIVE:
         PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address)
     return verdict
@@ -1515,9 +1558,11 @@ cdef class Pool:
         if not self.is_space and PyTraceMalloc_Track(DOMAIN, <uintptr_t>engine, 1) == 0:
             PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>engine)
             self.is_traced = True
+        if IS_FREE_THREADED:
+            engine.is_native = 1    # any Python thread is then what a C thread is under the GIL
         self.engine = engine
         _open_pools[<uintptr_t>engine] = name
-        self.is_plain = not self.is_locked and not self.is_traced
+        self.is_plain = not self.is_locked and not self.is_traced and not IS_FREE_THREADED
 
     def __del__(self):
         if self.engine != NULL and not self.is_closed:
@@ -1584,16 +1629,14 @@ cdef class Pool:
             Called from inside `on_map` or `on_unmap`.
         """
         cdef Py_ssize_t wanted = small_int(size)
-        cdef Buffer buffer
+        cdef PyObject *o
         cdef int refusal
         if wanted < 0 or not self.is_plain or align is not None or zero is not False or tag is not None:
             return get_slow(self, size, align, zero, tag, False)
-        buffer = buffer_make(self)
-        if not pool_alloc_held(self.engine, <uint64_t>wanted, 0, 0, 0, &buffer.hold, &refusal):
+        o = plain_get(self, <uint64_t>wanted, &refusal)
+        if o == NULL:
             return refused(self, size, 1, None, refusal, False)
-        if self.is_cyclic:
-            buffer_done(self, buffer)
-        return buffer
+        return <object>o
 
     def try_get(self, size, *, align=None, zero=False, tag=None):
         """Like `get`, but None where `get` raises PoolExhausted, and on a closed pool.
@@ -1624,12 +1667,11 @@ cdef class Pool:
         """
         cdef Py_ssize_t wanted = small_int(size)
         cdef uint64_t address
-        cdef int refusal
         if wanted < 0 or not self.is_plain or align is not None or zero is not False or tag is not None:
             return alloc_slow(self, size, align, zero, tag, False)
-        address = pool_alloc_ex(self.engine, <uint64_t>wanted, 0, 0, 0, &refusal)
+        address = <uint64_t><uintptr_t>pool_c_alloc(self.engine, <size_t>wanted)
         if not address:
-            return refused(self, size, 1, None, refusal, False)
+            return alloc_slow(self, size, None, False, None, False)     # it says why
         return address
 
     def try_alloc(self, size, *, align=None, zero=False, tag=None):
@@ -1662,7 +1704,7 @@ cdef class Pool:
         """
         cdef int verdict
         cdef uint64_t address
-        if type(block) is Buffer and (<Buffer>block).owner is self and self.is_plain and not IS_FREE_THREADED:
+        if type(block) is Buffer and (<Buffer>block).owner is self and self.is_plain:
             verdict = pool_free_held(self.engine, &(<Buffer>block).hold, 0)
             if verdict == VERDICT_LIVE:
                 return
@@ -1781,19 +1823,20 @@ cdef class Pool:
         cdef Py_ssize_t number = count_of_request(count)
         cdef int refusal = REFUSAL_MEMORY
         cdef bint is_too_large = size_of_request(size, &wanted)
+        cdef PyObject *o
         cdef Buffer buffer
         cdef list buffers
         open_or_raise(self)
         if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
             return refused(self, size, count, None, refusal, False)
-        if self.is_plain and not self.is_cyclic:
+        if self.is_plain:
             buffers = PyList_New(number)
             for i in range(number):
-                buffer = buffer_make(self)
-                if not pool_alloc_held(self.engine, wanted, 0, 0, 0, &buffer.hold, &refusal):
+                o = plain_get(self, wanted, &refusal)
+                if o == NULL:
                     break
-                Py_INCREF(buffer)
-                PyList_SET_ITEM(buffers, i, buffer)
+                Py_INCREF(<object>o)
+                PyList_SET_ITEM(buffers, i, <object>o)
             else:
                 return buffers
             del buffers[i:]
@@ -1886,7 +1929,7 @@ cdef class Pool:
         cdef Py_buffer view
         if self.engine == NULL:
             open_or_raise(self)
-        if type(blocks) is list and self.is_plain and not IS_FREE_THREADED:
+        if type(blocks) is list and self.is_plain:
             # Nothing in this loop runs Python, so the list stays as it is.
             count = PyList_GET_SIZE(blocks)
             for i in range(count):

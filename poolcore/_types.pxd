@@ -152,12 +152,12 @@ cdef struct slab_t:
     uint64_t total              # allocations ever, since formatted; a run: requested bytes
     heap_t *heap
 
-    slab_t *next                # in the list of its place or bin; a run part: the run's first granule
+    slab_t *next                # in the list of its place or bin
     slab_t *prev
     slab_t *remote_next         # in heap.remote
     uint64_t *remote_bits       # one bit a block, set by other threads' frees; NULL until the first
     hold_t **holders            # per block, NULL until the first `get`; a run: its hold_t itself
-    tag_t *tags                 # per block, NULL until the first tag
+    tag_t *tags                 # per block, NULL until the first tag; a run part: the run's first granule
     uint32_t granules           # of a free extent or a run
     uint16_t carved             # blocks linked so far; the rest were never handed out
     uint8_t kind
@@ -165,7 +165,7 @@ cdef struct slab_t:
     uint32_t remote_queued      # 1 while in heap.remote
     uint8_t place
     uint8_t flags
-    uint16_t unused
+    uint16_t record_units       # `records` is this many metadata units; they stay with the granule until it needs others
 
 
 # One thread's slabs of one pool. Type-stable and never unmapped: a stale pointer reads pool NULL.

@@ -29,6 +29,24 @@ cdef extern from "pthread.h" nogil:
     int pthread_join(pthread_t thread, void **answer)
     int sched_yield()
 
+# Two threads are kept on two processors, where the system lets a thread be kept: the scheduler would
+# leave them on one for longer than a run takes.
+cdef extern from * nogil:
+    """
+    #ifdef __linux__
+    #include <sched.h>
+    static void thread_pin(int cpu) {
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        CPU_SET(cpu, &cpus);
+        sched_setaffinity(0, sizeof cpus, &cpus);
+    }
+    #else
+    static void thread_pin(int cpu) { (void)cpu; }
+    #endif
+    """
+    void thread_pin(int cpu)
+
 # The compiler's own functions: the ring between two threads needs no more.
 cdef extern from * nogil:
     int ACQUIRE "__ATOMIC_ACQUIRE"
@@ -346,7 +364,7 @@ cdef class Blocks:
         self.capacity = capacity if capacity > live else live
         self.own_bytes = live * (sizeof(void *) + sizeof(uint32_t)) + self.capacity * sizeof(Step)
         # One allocation, in the order of alignment.
-        self.slots = <void **>libc_malloc(max(self.own_bytes, 1))
+        self.slots = <void **>libc_malloc(self.own_bytes + 1)
         if self.slots == NULL:
             raise MemoryError(f"no {self.own_bytes} bytes for {live} slots")
         memset(self.slots, 0, self.own_bytes)
@@ -499,6 +517,7 @@ ctypedef struct Worker:
     pthread_t thread
     Gate *gate
     thread_body body
+    int cpu
     Bare bare[POOLS_LIMIT]
     Pooled pooled[POOLS_LIMIT]
     bint is_pooled
@@ -512,7 +531,8 @@ ctypedef struct Worker:
     int failed
 
 
-cdef bint gate_pass(Gate *gate) noexcept nogil:
+cdef bint gate_pass(Worker *worker) noexcept nogil:
+    cdef Gate *gate = worker.gate
     cdef uint64_t state = GATE_SHUT
     atomic_add(&gate.ready, 1, RELEASE)
     while state == GATE_SHUT:
@@ -576,7 +596,7 @@ cdef void pools_work(Worker *worker, Calls *calls) noexcept nogil:
         neighbours[number] = call_alloc(&calls[number % worker.pools], worker.size)
         if neighbours[number] == NULL:
             worker.failed = 1
-    if gate_pass(worker.gate) and not worker.failed:
+    if gate_pass(worker) and not worker.failed:
         worker_start(worker)
         worker.failed = pools_loop(calls, worker.pools, worker.size, worker.count)
         worker_stop(worker)
@@ -587,6 +607,7 @@ cdef void pools_work(Worker *worker, Calls *calls) noexcept nogil:
 
 cdef void *pools_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
+    thread_pin(worker.cpu)
     if worker.is_pooled:
         pools_work(worker, &worker.pooled[0])
     else:
@@ -594,14 +615,23 @@ cdef void *pools_body(void *argument) noexcept nogil:
     return NULL
 
 
+# Gives the processor up now and then: the other thread may be waiting for this one.
+cdef inline uint64_t spin(uint64_t spins) noexcept nogil:
+    if spins % 4096 == 4095:
+        sched_yield()
+    return spins + 1
+
+
 cdef void produce(Worker *worker, Calls *calls) noexcept nogil:
     cdef Ring *ring = worker.ring
     cdef uint64_t number
     cdef uint64_t head = 0
+    cdef uint64_t spins = 0
     cdef uint8_t *block
     for number in range(worker.count):
         while number - head >= RING_SLOTS:
             head = atomic_load(&ring.head, ACQUIRE)
+            spins = spin(spins)
         block = <uint8_t *>call_alloc(calls, worker.size)
         if block == NULL:
             worker.failed = 1       # the consumer frees nothing for this slot
@@ -617,9 +647,11 @@ cdef void consume(Worker *worker, Calls *calls) noexcept nogil:
     cdef Ring *ring = worker.ring
     cdef uint64_t number = 0
     cdef uint64_t tail
+    cdef uint64_t spins = 0
     cdef int verdicts = 0
     while number < worker.count:
         tail = atomic_load(&ring.tail, ACQUIRE)
+        spins = spin(spins) if tail == number else 0
         while number < tail:
             if ring.slots[number % RING_SLOTS] != NULL:
                 verdicts |= call_free(calls, ring.slots[number % RING_SLOTS])
@@ -631,7 +663,8 @@ cdef void consume(Worker *worker, Calls *calls) noexcept nogil:
 
 cdef void *producer_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    if gate_pass(worker.gate):
+    thread_pin(worker.cpu)
+    if gate_pass(worker):
         worker_start(worker)
         if worker.is_pooled:
             produce(worker, &worker.pooled[0])
@@ -643,7 +676,8 @@ cdef void *producer_body(void *argument) noexcept nogil:
 
 cdef void *consumer_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    if gate_pass(worker.gate):
+    thread_pin(worker.cpu)
+    if gate_pass(worker):
         worker_start(worker)
         if worker.is_pooled:
             consume(worker, &worker.pooled[0])
@@ -656,7 +690,8 @@ cdef void *consumer_body(void *argument) noexcept nogil:
 cdef void *first_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
     cdef uint8_t *block
-    if not gate_pass(worker.gate):
+    thread_pin(worker.cpu)
+    if not gate_pass(worker):
         return NULL
     worker_start(worker)
     if worker.is_pooled:
@@ -676,12 +711,13 @@ cdef void *first_body(void *argument) noexcept nogil:
 
 
 cdef int worker_set(
-    Worker *worker, thread_body body, list callees, size_t size, uint64_t count,
+    Worker *worker, thread_body body, list callees, size_t size, uint64_t count, int cpu,
 ) except -1:
     cdef Callee callee
     cdef size_t number
     memset(worker, 0, sizeof(Worker))
     worker.body = body
+    worker.cpu = cpu
     worker.size = size
     worker.count = count
     worker.pools = len(callees)
@@ -712,39 +748,39 @@ cdef tuple workers_times(Worker *workers, int count):
     )
 
 
-def run_threads(list callees, size_t size, uint64_t count, int threads):
+def run_threads(list callees, size_t size, uint64_t count, list cpus):
     """Native threads, each ``count`` pairs beside 64 live blocks of its own per pool, going round the pools.
 
-    ``callees``: 1, 2, 4 or 8 pools. Returns ``(wall_ns, idle)``: from the first start to the last end, and
-    the worst thread's wall / processor time.
+    ``callees``: 1, 2, 4 or 8 pools. ``cpus``: the processor of each thread. Returns ``(wall_ns, idle)``: from
+    the first start to the last end, and the worst thread's wall / processor time.
     """
     cdef Worker workers[THREADS_LIMIT]
     cdef int number
-    if not 1 <= threads <= THREADS_LIMIT:
-        raise ValueError(f"{threads} threads: expected 1 to {THREADS_LIMIT}")
-    for number in range(threads):
-        worker_set(&workers[number], pools_body, callees, size, count)
-    return workers_times(workers, threads)
+    if not 1 <= len(cpus) <= THREADS_LIMIT:
+        raise ValueError(f"{len(cpus)} threads: expected 1 to {THREADS_LIMIT}")
+    for number in range(len(cpus)):
+        worker_set(&workers[number], pools_body, callees, size, count, cpus[number])
+    return workers_times(workers, <int>len(cpus))
 
 
-def run_handoff(Callee callee, size_t size, uint64_t count):
+def run_handoff(Callee callee, size_t size, uint64_t count, list cpus):
     """One thread allocates ``count`` blocks, another frees them: a ring of 1024 blocks, published every 16.
 
-    Returns ``(wall_ns, idle)`` as `run_threads` does.
+    ``cpus``: the processors of the two. Returns ``(wall_ns, idle)`` as `run_threads` does.
     """
     cdef Worker workers[2]
     cdef Ring ring
     memset(&ring, 0, sizeof(Ring))
-    worker_set(&workers[0], producer_body, [callee], size, count)
-    worker_set(&workers[1], consumer_body, [callee], size, count)
+    worker_set(&workers[0], producer_body, [callee], size, count, cpus[0])
+    worker_set(&workers[1], consumer_body, [callee], size, count, cpus[1])
     workers[0].ring = workers[1].ring = &ring
     return workers_times(workers, 2)
 
 
-def run_first(Callee callee, size_t size):
+def run_first(Callee callee, size_t size, int cpu):
     """The first allocation of a new thread, without its start and end; returned as by `run_threads`."""
     cdef Worker worker
-    worker_set(&worker, first_body, [callee], size, 1)
+    worker_set(&worker, first_body, [callee], size, 1, cpu)
     return workers_times(&worker, 1)
 
 

@@ -31,16 +31,16 @@ def write_chart(report: Report, path: Path) -> None:
     figure.suptitle(
         f"Recorded programs replayed: poolcore and its peers ({report.rounds} rounds)", fontsize=12, weight="bold"
     )
-    marks = (
-        Line2D([], [], marker="o", linestyle="", color=PEER),
-        Line2D([], [], marker="o", linestyle="", color=PEER, markerfacecolor="white"),
-    )
-    labels = ("first pass in a fresh process", "later passes, median of five")
-    figure.legend(marks, labels, loc="outside lower left", ncols=2, fontsize=8, frameon=False)
     machine = report.machine
-    figure.supxlabel(
-        f"{machine['processor']}, {machine['c_library']}, {machine['python']}; "
-        "lines span the quartiles of the rounds", fontsize=8, color=PEER,
+    figure.legend(
+        (
+            Line2D([], [], marker="o", linestyle="", color=PEER),
+            Line2D([], [], marker="o", linestyle="", color=PEER, markerfacecolor="white"),
+            Line2D([], [], color=PEER, linewidth=2.5, alpha=0.6),
+        ),
+        ("first pass in a fresh process", "later passes, median of five", "quartiles of the rounds"),
+        title=f"{machine['processor']}, {machine['c_library']}, {machine['python']}",
+        loc="outside lower left", ncols=3, fontsize=8, title_fontsize=8, frameon=False, alignment="left",
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -50,8 +50,12 @@ def _color(result: Result) -> str:
     return OURS if result.name == "poolcore" else HARNESS if result.name == "empty" else PEER
 
 
-def _label(axes: Any, report: TraceReport, results: list[Result]) -> None:
-    axes.set_yticks(range(len(results)), [result.name for result in results])
+def _name(result: Result) -> str:
+    return "pymalloc (GIL)" if result.name == "pymalloc" else result.name
+
+
+def _label(axes: Any, results: list[Result]) -> None:
+    axes.set_yticks(range(len(results)), [_name(result) for result in results])
     for label, result in zip(axes.get_yticklabels(), results, strict=True):
         label.set_color(_color(result))
         label.set_fontweight("bold" if result.name == "poolcore" else "normal")
@@ -80,7 +84,7 @@ def _draw_times(report: TraceReport, axes: Any) -> None:
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
     axes.set_title(f"{report.trace['name']}: time per event, glibc = 1 (lower is faster)", fontsize=9, loc="left")
-    _label(axes, report, results)
+    _label(axes, results)
 
 
 def _draw_memory(report: TraceReport, axes: Any) -> None:
@@ -97,4 +101,4 @@ def _draw_memory(report: TraceReport, axes: Any) -> None:
     axes.margins(x=0.15)
     live = report.trace["peak_live_bytes"] / 1e6
     axes.set_title(f"resident / live at its peak ({live:.1f} MB)", fontsize=9, loc="left")
-    _label(axes, report, results)
+    _label(axes, results)

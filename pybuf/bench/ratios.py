@@ -42,10 +42,11 @@ class Effort:
 
 @dataclass
 class Taken:
-    """What a measurement gave: the rounds, repeats of disturbed rounds, and notes by contender."""
+    """What a measurement gave: the rounds, how many were repeated or are disturbed, notes by contender."""
 
     rounds: list[dict[str, float]] = field(default_factory=list)
     repeats: int = 0
+    disturbed: int = 0
     notes: dict[str, str] = field(default_factory=dict)
     report: Report | None = None  # of a `TraceReplay`, which has no rounds
 
@@ -101,6 +102,7 @@ class Measurement:
                 for whole, part in zip(found, answer["rounds"], strict=True):
                     whole.update(part)
                 taken.repeats += answer["repeats"]
+                taken.disturbed += answer["disturbed"]
                 taken.notes.update(answer["notes"])
             taken.rounds += found
         return taken
@@ -118,7 +120,11 @@ class TraceReplay:
         for trace in report.traces:
             for absent in trace.absent:
                 raise RuntimeError(f"{absent.name}: {absent.reason}")
-        return Taken(repeats=sum(trace.repeated_rounds for trace in report.traces), report=report)
+        return Taken(
+            repeats=sum(trace.repeated_rounds for trace in report.traces),
+            disturbed=sum(trace.disturbed_rounds for trace in report.traces),
+            report=report,
+        )
 
 
 Spread = tuple[float, float, float]  # lower quartile, median, upper quartile
@@ -301,7 +307,7 @@ ROWS = [
     versus("100,000 live x 1500 B, replaced at random", LARGE, "tcmalloc", 1.9, 1.2),
     versus("the same with Pages(huge=True)", LARGE, "tcmalloc", None, 1.0, "poolcore huge"),
     alone("resident / live bytes: 100,000 x 1500 B", LARGE_RESIDENT),
-    alone("the same with Pages(huge=True)", LARGE_RESIDENT, ours="poolcore huge"),
+    alone("resident / live bytes: 100,000 x 1500 B, Pages(huge=True)", LARGE_RESIDENT, ours="poolcore huge"),
     versus("batch of 1,000, freed in random order", BATCH, "tcmalloc", 0.85, 0.6),
     alone("two threads, own blocks, one pool / one thread", threads(1), 1.85, 1.95, is_higher_better=True),
     alone("the same over four pools / one thread", threads(4), 1.7, 1.85, is_higher_better=True),
@@ -350,17 +356,19 @@ def written(value: float | None, unit: str) -> str:
     return f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"
 
 
-def verdict(row: Row, value: float) -> str:
-    """What the median reaches."""
+def reached(row: Row, value: float) -> str:
+    """Which bound the median reaches."""
 
-    def holds(bound: float | None) -> bool:
-        return bound is not None and (value >= bound if row.is_higher_better else value <= bound)
+    def is_within(bound: float) -> bool:
+        return value >= bound if row.is_higher_better else value <= bound
 
     if row.must is None and row.aim is None:
         return "printed"
-    if holds(row.aim):
+    if row.aim is not None and is_within(row.aim):
         return "aim"
-    return "must" if row.must is None or holds(row.must) else "**misses**"
+    if row.must is None:
+        return "-"
+    return "must" if is_within(row.must) else "**misses**"
 
 
 def line(row: Row, taken: Taken) -> dict[str, Any]:
@@ -373,9 +381,10 @@ def line(row: Row, taken: Taken) -> dict[str, Any]:
         "unit": row.unit,
         "measured": middle,
         "quartiles": [low, high],
-        "reaches": verdict(row, middle),
+        "reaches": reached(row, middle),
         "rounds": taken.report.rounds if taken.report else len(taken.rounds),
         "repeats": taken.repeats,
+        "disturbed": taken.disturbed,
         "beside": row.beside(taken),
     }
 
@@ -430,10 +439,13 @@ def table_line(done: dict[str, Any]) -> str:
     bounds = f"| {done['row']} | {written(done['must'], unit)} | {written(done['aim'], unit)}"
     if "error" in done:
         return f"{bounds} | **did not run** | | | | {done['error']} |"
+    rounds = f"{done['rounds']} + {done['repeats']}"
+    if done["disturbed"]:
+        rounds += f", {done['disturbed']} disturbed"
     quartiles = " to ".join(written(value, unit) for value in done["quartiles"])
     return (
         f"{bounds} | {written(done['measured'], unit)} | {quartiles} | {done['reaches']} "
-        f"| {done['rounds']} + {done['repeats']} | {done['beside']} |"
+        f"| {rounds} | {done['beside']} |"
     )
 
 

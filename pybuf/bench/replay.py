@@ -70,6 +70,8 @@ class Timing:
     #: Less the median of the empty harness. Shown, never divided.
     net_ns: float | None
     ratio_to_glibc: Spread | None
+    #: The gross time per event of every round, in the order of the rounds.
+    rounds_ns: list[float]
 
 
 @dataclass(frozen=True)
@@ -324,11 +326,13 @@ def _timings(rounds: list[dict[str, float]], names: list[str], events: int) -> d
     empty = statistics.median(times["empty"] for times in rounds) / events if "empty" in names else None
     timings = {}
     for name in names:
-        ns = Spread.of(times[name] / events for times in rounds)
+        rounds_ns = [times[name] / events for times in rounds]
+        ns = Spread.of(rounds_ns)
         timings[name] = Timing(
             ns=ns,
             net_ns=None if empty is None else ns.median - empty,
             ratio_to_glibc=_ratio(rounds, name, BASE) if BASE in names else None,
+            rounds_ns=rounds_ns,
         )
     return timings
 

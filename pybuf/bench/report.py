@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybuf.bench.replay import Report, Spread, Timing, TraceReport
+from pybuf.bench.replay import Report, Timing, TraceReport
 
 MEGABYTE = 1e6
+#: A narrower terminal gets no net times, and each interval on a line of its own.
+WIDE_COLUMNS = 100
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -48,22 +50,25 @@ def _print_trace(report: TraceReport, console: Console) -> None:
         f"{trace['never_freed_blocks']:,} blocks never freed, {trace['lost_frees']:,} frees lost, "
         f"{trace['failed_allocations']:,} allocations that failed", style="dim", highlight=False,
     )
+    is_wide = console.width >= WIDE_COLUMNS
     table = Table(
         box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1) if is_wide else (0, 1, 0, 0),
         caption=f"median \\[quartiles] of {report.rounds} rounds, {report.repeated_rounds} repeated"
         + (f", {report.disturbed_rounds} kept although disturbed" if report.disturbed_rounds else "")
-        + "; ns per event, gross; net is less the empty harness; lower is better",
+        + "; ns per event, gross" + ("; net is less the empty harness" if is_wide else "") + "; lower is better",
         caption_justify="left",
     )
     table.add_column("contender", no_wrap=True)
-    passes = ("first\npass ns", "net", "to glibc", "later\npasses ns", "net", "to glibc")
-    for heading in (*passes, "resident\nMB", "waste"):
-        table.add_column(heading, justify="right")
+    net = ("net",) if is_wide else ()
+    for heading in ("first\nns", *net, "to glibc", "later\nns", *net, "to glibc", "resident\nMB", "waste"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for result in report.results:
         table.add_row(
-            result.name + (" (GIL held)" if result.name == "pymalloc" else ""),
-            *_timing_cells(result.first),
-            *_timing_cells(result.later),
+            result.name + (" (GIL)" if result.name == "pymalloc" else ""),
+            *_timing_cells(result.first, is_wide),
+            *_timing_cells(result.later, is_wide),
             "" if result.resident_bytes is None else f"{result.resident_bytes / MEGABYTE:.1f}",
             "" if result.waste is None else f"{result.waste:.2f}x",
             style="bold" if result.name == "poolcore" else "dim" if result.name == "empty" else "",
@@ -75,14 +80,11 @@ def _print_trace(report: TraceReport, console: Console) -> None:
         console.print(Text(f"  {absent.name} {state}: {absent.reason}{package}", style="yellow"))
 
 
-def _timing_cells(timing: Timing) -> tuple[str, str, str]:
+def _timing_cells(timing: Timing, is_wide: bool) -> list[str]:
+    cells = [f"{timing.ns.median:.2f}"]
+    if is_wide:
+        cells.append("" if timing.net_ns is None else f"{timing.net_ns:.2f}")
     ratio = timing.ratio_to_glibc
-    return (
-        f"{timing.ns.median:.2f}",
-        "" if timing.net_ns is None else f"{timing.net_ns:.2f}",
-        "" if ratio is None else _interval(ratio),
-    )
-
-
-def _interval(spread: Spread) -> str:
-    return f"{spread.median:.2f} [{spread.q1:.2f}..{spread.q3:.2f}]"
+    between = " " if is_wide else "\n"
+    cells.append("" if ratio is None else f"{ratio.median:.2f}{between}\\[{ratio.q1:.2f}..{ratio.q3:.2f}]")
+    return cells

@@ -6,6 +6,7 @@ import pytest
 
 from pybuf.bench import _loops
 from pybuf.bench.callees import callee
+from pybuf.bench.jobs import two_processors
 
 LIVE, DOUBLE, INTERIOR, FOREIGN = 0, 2, 3, 4
 FREE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -101,6 +102,6 @@ def test_live_bytes_follow_what_is_replaced(name):
 
 def test_threads_and_a_handoff_return_every_block():
     target = callee("glibc", 1500)
-    assert _loops.run_threads([target] * 4, 1500, 1000, 2)[0] > 0
-    assert _loops.run_handoff(target, 1500, 5000)[0] > 0
-    assert _loops.run_first(target, 1500)[0] > 0
+    assert _loops.run_threads([target] * 4, 1500, 1000, two_processors())[0] > 0
+    assert _loops.run_handoff(target, 1500, 5000, two_processors())[0] > 0
+    assert _loops.run_first(target, 1500, two_processors()[0])[0] > 0

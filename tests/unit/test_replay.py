@@ -77,6 +77,7 @@ def test_json_holds_every_figure_of_every_contender(run, tiny):
         for timing in (result["first"], result["later"]):
             assert 0 < timing["ns"]["q1"] <= timing["ns"]["median"] <= timing["ns"]["q3"]
             assert timing["ratio_to_glibc"]["median"] > 0
+            assert len(timing["rounds_ns"]) == 2
         assert (result["resident_bytes"] is None) or name != "empty"
     assert results["glibc"]["later"]["ratio_to_glibc"] == {"median": 1, "q1": 1, "q3": 1}
     assert one["first_lead"]["peer"] == "glibc"

@@ -1,1 +1,0 @@
-"""The speed rows: what is timed, against whom, and the table that `make ratios` prints."""
