@@ -48,10 +48,8 @@ def test_every_interleaving_takes_each_block_back_once(
 
 REMOTE_CAS = """            if not atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
                 continue
-            remote_gather(slab, index)
 """
 REMOTE_STORE = """            atomic_store_u32(place, RECORD_REMOTE | (record & RECORD_SIZE))
-            remote_gather(slab, index)
 """
 WITHOUT = {
     "the CAS of LIVE to REMOTE": [("_pool.pyx", REMOTE_CAS, REMOTE_STORE)],

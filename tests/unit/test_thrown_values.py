@@ -27,7 +27,7 @@ def open_pool(backing: str) -> Any:
         return poolcore.Pool()
     if backing == "buffer":
         return poolcore.Pool(memory=bytearray(64 << 20))
-    return poolcore.Pool(memory=poolcore.AddressSpace(1 << 40, 1 << 30))
+    return poolcore.Pool(memory=poolcore.AddressSpace(3 << 40, 1 << 30))
 
 
 def values(kind: str, rng: random.Random, live: list[int], stale: list[int], sizes: dict[int, int],
