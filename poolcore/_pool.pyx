@@ -2174,12 +2174,57 @@ cdef int pool_c_free(void *pool, void *block) noexcept nogil:
     return pool_free(<pool_t *>pool, <uint64_t>block)
 
 
-cdef void *pool_c_realloc(void *pool, void *block, size_t size) noexcept nogil:
-    """realloc as C has it: NULL allocates; NULL back leaves the old block as it was."""
+cdef void *realloc_slow(pool_t *pool, uint64_t address, uint64_t size) noexcept nogil:
     cdef int verdict, refusal
-    if block == NULL:
-        return <void *>pool_alloc(<pool_t *>pool, size)
-    return <void *>realloc_any(<pool_t *>pool, <uint64_t>block, NULL, NULL, size, &verdict, &refusal)
+    if address == 0:
+        return <void *>pool_alloc(pool, size)
+    return <void *>realloc_any(pool, address, NULL, NULL, size, &verdict, &refusal)
+
+
+cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil:
+    """realloc as C has it: NULL allocates; NULL back leaves the old block as it was. Fast from one class of this
+    thread's heap to another: a fifth of some programs' calls are such growing reallocations."""
+    cdef pool_t *pool = <pool_t *>handle
+    cdef uint64_t address = <uint64_t>block
+    cdef heap_t *heap = <heap_t *>thread_heap_at(pool.slot_offset)
+    cdef uint64_t offset = address - pool.base
+    cdef uint64_t moved, copied, place
+    cdef slab_t *slab
+    cdef slab_t *to_slab
+    cdef uint32_t index, record, size_class
+    if heap.pool != pool or offset >= pool.fast_span or size > pool.small_max:
+        return realloc_slow(pool, address, size)
+    slab = &pool.descriptors[offset >> GRANULE_SHIFT]
+    if slab.owner != heap:
+        return realloc_slow(pool, address, size)
+    index = slab_index(slab, address)
+    if index >= slab.block_count:
+        return realloc_slow(pool, address, size)
+    record = record_load(slab.records + index)
+    if not record & RECORD_LIVE:
+        return realloc_slow(pool, address, size)
+    size_class = pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]
+    if size_class == slab.size_class:
+        record_store(slab.records + index, RECORD_LIVE | <uint32_t>size)
+        return block
+    to_slab = heap.fast[size_class]
+    if not slab_has_free(to_slab):
+        return realloc_slow(pool, address, size)
+    moved = slab_take(to_slab, RECORD_LIVE | <uint32_t>size)
+    copied = record & RECORD_SIZE
+    if size < copied:
+        copied = size
+    if copied <= 128:
+        # Capacities divide by 16, so whole pieces may be copied: cheaper than a call.
+        place = 0
+        while place < copied:
+            memcpy(<void *>(moved + place), <void *>(address + place), ALIGNMENT)
+            place += ALIGNMENT
+    else:
+        memcpy(<void *>moved, block, copied)
+    if slab_put(slab, index, address) < ONE_LIVE:
+        slab_emptied_slow(slab)
+    return <void *>moved
 
 
 cdef void *pool_c_calloc(void *pool, size_t count, size_t size) noexcept nogil:
