@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from poolcore._slab cimport slab_has_free, slab_index, slab_put, slab_take
 from poolcore._types cimport (
-    ALIGNMENT, ALIGNMENT_SHIFT, GRANULE_SHIFT, ONE_LIVE, RECORD_LIVE, VERDICT_LIVE,
+    ALIGNMENT, ALIGNMENT_SHIFT, GRANULE_SHIFT, RECORD_LIVE, VERDICT_LIVE,
     block_t, event_t, heap_t, hold_t, pool_config_t, pool_stats_t, pool_t, slab_t,
 )
 
@@ -128,7 +128,7 @@ cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept
     index = slab_index(slab, address)
     if index >= slab.block_count or not (record_load(slab.records + index) & RECORD_LIVE):
         return heap_free_slow(pool, address)
-    if slab_put(slab, index, address) < ONE_LIVE:
+    if slab_put(slab, index):
         return slab_emptied_slow(slab)
     return VERDICT_LIVE
 

@@ -1,18 +1,16 @@
-"""Slabs and records: which block an address is, and the two moves between free list and holder.
+"""Slabs and records: which block an address is, and the two moves between free lists and holder.
 
-    state = live << 16 | head;  block i is free  <=>  its record has no state bits;
-    the list starts at head, follows the records' low 16 bits and ends at LINK_NONE.
+Block i is free  <=>  its record has no state bits. A list follows the records' low 16 bits from its first
+block to LINK_NONE.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from poolcore._types cimport (
-    FLAG_GUARDED, KIND_SLAB, LINK_MASK, LINK_NONE, ONE_LIVE, RECORD_STATE,
-    hold_t, slab_t,
-)
+from poolcore._types cimport LINK_NONE, slab_t
 
 cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
+    uint32_t record_link(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
     uint32_t rotate_right(uint32_t value, uint32_t count)
 
@@ -23,31 +21,35 @@ cdef inline uint32_t slab_index(slab_t *slab, uint64_t address) noexcept nogil:
 
 
 cdef inline bint slab_has_free(slab_t *slab) noexcept nogil:
-    return (slab.state & LINK_MASK) != LINK_NONE
+    """Whether the fast path finds a block; slab_refresh may find more."""
+    return slab.head != LINK_NONE
 
 
 cdef inline uint32_t slab_live(slab_t *slab) noexcept nogil:
-    return slab.state >> 16
+    return <uint32_t>slab.total - slab.frees
+
+
+cdef inline bint slab_refresh(slab_t *slab) noexcept nogil:
+    """When nothing is left to hand out, what came back is next. Whether there is a free block."""
+    if slab.head == LINK_NONE:
+        slab.head = slab.freed
+        slab.freed = LINK_NONE
+    return slab.head != LINK_NONE
 
 
 cdef inline uint64_t slab_take(slab_t *slab, uint32_t record) noexcept nogil:
-    """Hands out the first free block, marked `record`. The list must not be empty."""
-    cdef uint32_t state = slab.state
-    cdef uint64_t address = slab.head_address
-    cdef uint32_t *place = slab.records + (state & LINK_MASK)
-    cdef uint32_t link = record_load(place) & LINK_MASK
+    """Hands out the block at `head`, which must be one, marked `record`."""
+    cdef uint32_t index = slab.head
+    cdef uint32_t *place = slab.records + index
+    slab.head = record_link(place)
     record_store(place, record)
-    slab.state = (state & ~<uint32_t>LINK_MASK) + ONE_LIVE + link
-    slab.head_address = slab.base + <uint64_t>link * slab.block_bytes
     slab.total += 1
-    return address
+    return slab.base + <uint64_t>index * slab.block_bytes
 
 
-cdef inline uint32_t slab_put(slab_t *slab, uint32_t index, uint64_t address) noexcept nogil:
-    """Puts block `index` at `address` back at the front of the list; the new state."""
-    cdef uint32_t state = slab.state
-    record_store(slab.records + index, state & LINK_MASK)
-    state = (state & ~<uint32_t>LINK_MASK) - ONE_LIVE + index
-    slab.state = state
-    slab.head_address = address
-    return state
+cdef inline bint slab_put(slab_t *slab, uint32_t index) noexcept nogil:
+    """Takes block `index` back; whether it was the last live one."""
+    record_store(slab.records + index, slab.freed)
+    slab.freed = index
+    slab.frees += 1
+    return slab.frees == <uint32_t>slab.total
