@@ -48,6 +48,7 @@ class Model:
     base: int                           # first address of the arena
     size: int                           # bytes of the arena
     granule: int = 65536
+    class_max: int = 65536              # the largest size class: blocks with more capacity are runs
     limit_bytes: int | None = None
     limit_blocks: int | None = None
     quarantine_blocks: int = 0
@@ -62,6 +63,7 @@ class Model:
     granules: dict[int, Granule] = field(default_factory=dict)
     is_closed: bool = False
     live_bytes: int = 0
+    capacity_bytes: int = 0
     peak_blocks: int = 0
     peak_bytes: int = 0
     total_allocs: int = 0
@@ -99,6 +101,7 @@ class Model:
         self._mark(block)
         self.total_allocs += 1
         self.live_bytes += size
+        self.capacity_bytes += capacity
         self.peak_blocks = max(self.peak_blocks, len(self.live))
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
         return block
@@ -110,7 +113,7 @@ class Model:
     def _mark(self, block: Block) -> None:
         first = (block.address - self.base) // self.granule
         last = (block.address + max(block.capacity, 1) - 1 - self.base) // self.granule
-        if last > first or (block.capacity > 65536 and self.has_geometry):
+        if last > first or block.capacity > self.class_max:
             run = Granule(block.address, block.capacity, True, block.size)
             for index in range(first, last + 1):
                 self.granules[index] = run
@@ -175,9 +178,12 @@ class Model:
             return {DOUBLE, FOREIGN} if not run.size else {DOUBLE}
         return {INTERIOR} if value < run.start + run.size else {INTERIOR, FOREIGN}
 
-    def resized(self, address: int, size: int) -> None:
+    def resized(self, address: int, size: int, capacity: int) -> None:
         """A realloc left the block where it was."""
         block = self.live[address]
+        self.capacity_bytes += capacity - block.capacity
+        block.capacity = capacity
+        self._mark(block)
         self.live_bytes += size - block.size
         block.size = size
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
@@ -186,6 +192,7 @@ class Model:
         """The pool took back the block at `address`."""
         block = self.live.pop(address)
         self.live_bytes -= block.size
+        self.capacity_bytes -= block.capacity
         block.is_held = False
         if block.views:
             block.is_deferred = True
@@ -215,14 +222,13 @@ class Model:
     # ---- counters
 
     def counters(self) -> dict[str, int]:
-        capacity = sum(block.capacity for block in self.live.values())
         return {
             "live_blocks": len(self.live),
             "live_bytes": self.live_bytes,
             "total_allocs": self.total_allocs,
             "total_frees": self.total_allocs - len(self.live),
-            "capacity_bytes": capacity,
-            "internal_waste_bytes": capacity - self.live_bytes,
+            "capacity_bytes": self.capacity_bytes,
+            "internal_waste_bytes": self.capacity_bytes - self.live_bytes,
         }
 
     def reset_peak(self) -> None:

@@ -62,6 +62,7 @@ class Configuration:
     has_geometry: bool = True
     is_refusing: bool = False       # may refuse what neither a limit nor room forbids
     is_deferred: bool = False
+    class_max: int = 65536
     operations: int = 10_000
 
 
@@ -72,11 +73,11 @@ def configurations() -> list[Configuration]:
         Configuration("buffer", lambda: {"memory": bytearray(8 << 20)}, "buffer", operations=100_000),
         Configuration("space", dict, "space", operations=100_000),
         Configuration("limits", lambda: {"limit_bytes": 300_000, "limit_blocks": 60}),
-        Configuration("one class", lambda: {"sizes": 1500}),
-        Configuration("own classes", lambda: {"sizes": [64, 1000, 4096, 20_000]}),
+        Configuration("one class", lambda: {"sizes": 1500}, class_max=1504),
+        Configuration("own classes", lambda: {"sizes": [64, 1000, 4096, 20_000]}, class_max=20_000),
         Configuration("limits in a buffer", lambda: {
             "memory": bytearray(8 << 20), "limit_bytes": 300_000, "limit_blocks": 60}, "buffer"),
-        Configuration("one class in address space", lambda: {"sizes": 1500}, "space"),
+        Configuration("one class in address space", lambda: {"sizes": 1500}, "space", class_max=1504),
         Configuration("deferred", lambda: {"on_exported": "defer"}, is_deferred=True),
     ]
     policies: list[Configuration] = [
@@ -132,7 +133,7 @@ class Driver:
         near = self.other_block & ~0xFFFF       # the first block of a pool is at the arena's start
         self.model = Model(base, size, limit_bytes=arguments.get("limit_bytes"),
                            limit_blocks=arguments.get("limit_blocks"), quarantine_blocks=c.quarantine,
-                           is_deferred=c.is_deferred, has_geometry=c.has_geometry,
+                           is_deferred=c.is_deferred, has_geometry=c.has_geometry, class_max=c.class_max,
                            others=[(near, near + OTHER_BYTES)])
         self.buffers: dict[int, Any] = {}
         self.dead: list[tuple[Any, int]] = []
@@ -161,8 +162,8 @@ class Driver:
     # ---- picking
 
     def _live(self, pick: int) -> Block | None:
-        order = sorted(self.model.live)
-        return self.model.live[order[pick % len(order)]] if order else None
+        live = self.model.live
+        return live[list(live)[pick % len(live)]] if live else None
 
     def _value(self, kind: str, pick: int, bits: int) -> int:
         block = self._live(pick)
@@ -337,7 +338,7 @@ class Driver:
         if self.configuration.backing != "space":
             assert ctypes.string_at(address, len(kept)) == kept
         if address == block.address:
-            self.model.resized(address, size)
+            self.model.resized(address, size, self.pool.block_at(address).capacity)
             if buffer is not None:
                 self.dead = [*self.dead[-15:], (buffer, address)]
                 self.buffers[address] = answer
