@@ -643,7 +643,10 @@ cdef class Buffer:
         raise TypeError("a Buffer's bytes cannot be deleted: its size is fixed")
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        buffer_export(self)
+        if self.owner.is_plain and hold_export(self.owner.engine, &self.hold) == 0:
+            self.owner.views += 1
+        else:
+            buffer_export(self)
         view.obj = self
         view.buf = <void *><uintptr_t>self.hold.address
         view.len = <Py_ssize_t>self.hold.size
@@ -657,7 +660,11 @@ cdef class Buffer:
         view.internal = NULL
 
     def __releasebuffer__(self, Py_buffer *view):
-        buffer_unexport(self, <uint64_t><uintptr_t>view.buf)
+        if self.owner.is_plain:
+            self.owner.views -= 1
+            hold_unexport(self.owner.engine, &self.hold, <uint64_t><uintptr_t>view.buf)
+        else:
+            buffer_unexport(self, <uint64_t><uintptr_t>view.buf)
 
     def __copy__(self):
         raise TypeError("a Buffer is its block and cannot be copied; bytes(buffer) copies what is in it")
