@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
 
+from typing_extensions import disjoint_base
+
 from poolcore.policies import AddressSpace, Events, Faults, Fill, Guard, LowMemory, Pages, Quarantine
 from poolcore.stats import Stats, Verdict
 
@@ -109,6 +111,7 @@ class CFunctions:
     @property
     def aligned(self) -> int: ...
 
+@disjoint_base
 class Pool:
     def __init__(
         self,
