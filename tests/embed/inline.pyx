@@ -17,7 +17,9 @@ cdef extern from "pthread.h" nogil:
 
 cdef extern from *:
     """
-    static uint64_t exchange(uint64_t *place, uint64_t value) { return __atomic_exchange_n(place, value, __ATOMIC_ACQ_REL); }
+    static uint64_t exchange(uint64_t *place, uint64_t value) {
+        return __atomic_exchange_n(place, value, __ATOMIC_ACQ_REL);
+    }
     """
     uint64_t exchange(uint64_t *place, uint64_t value) nogil
 
@@ -73,8 +75,8 @@ cdef void *work(void *argument) noexcept nogil:
     cdef pool_t *pool = worker.shared.pool
     cdef heap_t *heap = heap_here(pool)
     cdef uint64_t state = worker.number + 1
-    cdef uint64_t size, address, i
-    for i in range(worker.shared.times):
+    cdef uint64_t size, address
+    for _ in range(worker.shared.times):
         state ^= state << 13
         state ^= state >> 7
         state ^= state << 17

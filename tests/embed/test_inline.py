@@ -1,4 +1,4 @@
-"""A Cython module into which allocation was inlined, compiled against the .pxd files of the poolcore that is imported."""
+"""A Cython module with allocation inlined, compiled against the .pxd files of the poolcore that is imported."""
 
 from __future__ import annotations
 
