@@ -37,7 +37,7 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
                               hold_t *hold, int *refusal) noexcept nogil
 # flags: FREE_DEFER. Answers a verdict_t.
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil
-# By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when hold.views > 0 and neither flag nor pool defers.
+# By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when it has views and neither flag nor pool defers.
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil
 # 0: refused (the old block is as it was) or not a block (verdict). Both outs may be NULL.
 cdef uint64_t pool_realloc(pool_t *pool, uint64_t address, uint64_t size, int *verdict, int *refusal) noexcept nogil
@@ -45,7 +45,8 @@ cdef uint64_t pool_realloc(pool_t *pool, uint64_t address, uint64_t size, int *v
 cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uint64_t size,
                                 int *verdict, int *refusal) noexcept nogil
 # All or nothing: count, or 0 with nothing taken.
-cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses, int *refusal) noexcept nogil
+cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
+                              int *refusal) noexcept nogil
 # Frees every good one; verdicts (may be NULL) in order; answers how many were good.
 cdef uint64_t pool_free_many(pool_t *pool, const uint64_t *addresses, uint64_t count, int *verdicts) noexcept nogil
 
@@ -59,26 +60,33 @@ cdef int hold_adopt(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil
 
 # ---- questions --------------------------------------------------------------------------------
 
-cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept nogil   # 1 found (live or free), 0 none
-cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil                 # what free would answer; frees nothing
-cdef pool_t *pool_of(uint64_t address, pool_t *not_this) noexcept nogil                 # open pool whose arena holds address, or NULL
-cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept nogil  # first live block at or above address: 1, or 0
+# 1 found (live or free), 0 none
+cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept nogil
+# What free would answer; frees nothing.
+cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil
+# The open pool whose arena holds address, or NULL.
+cdef pool_t *pool_of(uint64_t address, pool_t *not_this) noexcept nogil
+# The first live block at or above address: 1, or 0 when there is none.
+cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept nogil
 cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil
 cdef void pool_reset_peak(pool_t *pool) noexcept nogil
-cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil               # requested bytes of a live block, or 0
+# Requested bytes of a live block, or 0.
+cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil
 # Name of the first broken invariant, or NULL. `detail` (may be NULL) gets where: an address.
 cdef const char *pool_check(pool_t *pool, uint64_t *detail, uint32_t *skipped_heaps) noexcept nogil
-cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil  # oldest first; how many written
+# Oldest first; how many were written.
+cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil
 
 # ---- the pool ---------------------------------------------------------------------------------
 
 cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept nogil    # NULL: `why` says what failed
-cdef uint64_t pool_trim(pool_t *pool) noexcept nogil                # bytes given back
-cdef void pool_close(pool_t *pool) noexcept nogil                   # every hold dead, every call answers CLOSED; memory stays
-cdef void pool_unmap(pool_t *pool) noexcept nogil                   # after close, when no view is left: memory goes
-cdef void pool_dispose(pool_t *pool) noexcept nogil                 # the struct may serve another pool
+cdef uint64_t pool_trim(pool_t *pool) noexcept nogil    # bytes given back
+cdef void pool_close(pool_t *pool) noexcept nogil       # every hold dead, every call answers CLOSED; memory stays
+cdef void pool_unmap(pool_t *pool) noexcept nogil       # after close, when no view is left: memory goes
+cdef void pool_dispose(pool_t *pool) noexcept nogil     # the struct may serve another pool
 cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil
-cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil   # bytes written, 0 when it did not fit
+# Bytes written, 0 when it did not fit.
+cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil
 cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil
 cdef heap_t *heap_here(pool_t *pool) noexcept nogil                 # this thread's heap of the pool, made on first use; or NULL
 # The same for code outside, never NULL: a heap that owns nothing stands for one that cannot be had, and sends every

@@ -6,10 +6,11 @@ block to LINK_NONE.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from poolcore._types cimport LINK_MASK, LINK_NONE, slab_t
+from poolcore._types cimport LINK_NONE, slab_t
 
 cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
+    uint32_t record_link(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
     uint32_t rotate_right(uint32_t value, uint32_t count)
 
@@ -40,7 +41,7 @@ cdef inline uint64_t slab_take(slab_t *slab, uint32_t record) noexcept nogil:
     """Hands out the block at `head`, which must be one, marked `record`."""
     cdef uint32_t index = slab.head
     cdef uint32_t *place = slab.records + index
-    slab.head = record_load(place) & LINK_MASK
+    slab.head = record_link(place)
     record_store(place, record)
     slab.total += 1
     return slab.base + <uint64_t>index * slab.block_bytes

@@ -70,6 +70,16 @@ static inline int atomic_cas_ptr(void **p, void *from, void *to) { POOLCORE_YIEL
 
 /* A record's value as its owner reads and writes it: plain moves, defined against a remote CAS. */
 static inline uint32_t record_load(uint32_t *p) { POOLCORE_YIELD("record load"); return POOLCORE_RELAXED_LOAD(p); }
+/* A free record's link, its low 16 bits. */
+static inline uint32_t record_link(uint32_t *p) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    typedef uint16_t __attribute__((may_alias)) link_t;
+    POOLCORE_YIELD("record link");
+    return __atomic_load_n((link_t *)p, __ATOMIC_RELAXED);
+#else
+    return record_load(p) & 0xFFFFu;
+#endif
+}
 static inline void record_store(uint32_t *p, uint32_t v) { POOLCORE_YIELD("record store"); POOLCORE_RELAXED_STORE(p, v); }
 
 /* Exact division: for d = odd * 2^shift and inverse = odd^-1 mod 2^32, rotate(x * inverse, shift)
@@ -200,9 +210,21 @@ static __thread void *thread_heaps[8] __attribute__((tls_model("initial-exec")))
 static char thread_no_heap[POOLCORE_NO_HEAP_BYTES] __attribute__((aligned(64)));
 static __thread void *thread_heaps[8] = POOLCORE_SLOTS;
 #endif
-/* by the byte offset that the pool keeps: one load and no scaling */
-static inline void *thread_heap_at(size_t offset) { return *(void **)((char *)thread_heaps + offset); }
-static inline void thread_heap_set(size_t offset, void *heap) { *(void **)((char *)thread_heaps + offset) = heap; }
+/* A slot's place, as the pool keeps it. Counted from the thread pointer where the compiler can address by it,
+ * it saves the load of the array's own place: one instruction of each call. */
+#if defined(__x86_64__) && defined(__SEG_FS) && defined(__linux__)
+static inline size_t thread_slot(size_t index) {
+    uintptr_t self;
+    __asm__("mov %%fs:0, %0" : "=r"(self));
+    return (size_t)((uintptr_t)&thread_heaps[index] - self);
+}
+static inline void *thread_heap_at(size_t place) { return *(void *volatile __seg_fs *)place; }
+static inline void thread_heap_set(size_t place, void *heap) { *(void *volatile __seg_fs *)place = heap; }
+#else
+static inline size_t thread_slot(size_t index) { return index * sizeof(void *); }
+static inline void *thread_heap_at(size_t place) { return *(void **)((char *)thread_heaps + place); }
+static inline void thread_heap_set(size_t place, void *heap) { *(void **)((char *)thread_heaps + place) = heap; }
+#endif
 
 #if defined(_WIN32)
 static DWORD os_thread_key = FLS_OUT_OF_INDEXES;

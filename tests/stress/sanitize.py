@@ -1,0 +1,48 @@
+"""The C-level stress under the sanitizers: AddressSanitizer with UndefinedBehaviorSanitizer, then ThreadSanitizer.
+
+    python tests/stress/sanitize.py [ROUNDS]
+
+Builds threads.c, which includes the engine, once for each and runs it. No Python runs in the program, so
+no suppressions are needed. Needs gcc or clang with their sanitizer runtimes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from engine_build import compile_program, generate
+
+KINDS = {
+    "address, undefined": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+                           "-fno-omit-frame-pointer"),
+    # A fork of a process with threads is beyond ThreadSanitizer; the other run has it.
+    "thread": ("-O1", "-g", "-fsanitize=thread", "-DNO_FORK"),
+}
+OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def main(rounds: str = "10") -> int:
+    # Older ThreadSanitizers do not know the places where a kernel with much randomization puts things.
+    fixed = ["setarch", "-R"] if shutil.which("setarch") else []
+    status = 0
+    with tempfile.TemporaryDirectory() as directory:
+        where = generate(Path(directory))
+        for kind, flags in KINDS.items():
+            program = compile_program(where, "threads", flags)
+            print(f"== {kind}", flush=True)
+            done = subprocess.run([*fixed, str(program), rounds, "1"], env={**os.environ, **OPTIONS})
+            status = status or done.returncode
+    return 1 if status else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Every interleaving of two threads in the engine's shared paths (see interleave.c), and proof that the
+exploration notices when a part of the protocol is missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from engine_build import HERE, WITHOUT_PYTHON, compile_program, generate, run
+
+# blocks to a slab : calls of the first thread / calls of the second, as interleave.c reads them
+SCENARIOS = [
+    "4:0/0", "4:01/10", "4:012/012", "4:0123/0123",     # both free the same blocks: DOUBLE or late
+    "2:01/01", "L4:01/10", "L2:01/01",                  # ... and the slab was full; or there is a limit
+    "4:01T/01", "2:01B/01", "2:01TB/10",                # ... and the slab is given back, or made anew
+    "4:AAF/01", "4:AFAF/0123", "2:AA0/01", "2:AFAF/10", # the owner allocates what the other gives back
+    "4:01/4A", "4:045/451", "2:04A/40A",                # each frees the other's
+    "4:A/0X", "2:AA/01X", "4:04X/40", "2:01X/01A",      # a thread ends meanwhile
+]
+
+
+def build(where: Path) -> Path:
+    """interleave.c and the engine, the engine compiled so that each access calls a hook first."""
+    (where / "interleave_engine").unlink(missing_ok=True)
+    compile_program(where, "interleave_engine", ("-c", "-O2", "-fsanitize=thread", "-fno-builtin")).rename(
+        where / "interleave_engine.o")
+    run("cc", "-O2", HERE / "interleave.c", where / "interleave_engine.o", "-o", where / "interleave", *WITHOUT_PYTHON,
+        "-Wl,--wrap=pthread_mutex_lock,--wrap=pthread_mutex_trylock,--wrap=pthread_mutex_unlock")
+    return where / "interleave"
+
+
+def explore(program: Path, scenarios: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, *scenarios], capture_output=True, text=True, timeout=300)
+
+
+def test_every_interleaving_takes_each_block_back_once(
+    engine_sources: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = explore(build(engine_sources), SCENARIOS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with capsys.disabled():
+        print("\n" + done.stdout, end="")
+    total = re.search(r"^(\d+) interleavings of (\d+) scenarios", done.stdout, re.MULTILINE)
+    assert total and int(total[2]) == len(SCENARIOS) and int(total[1]) > 1000
+
+
+REMOTE_CAS = """            if not atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
+                continue
+"""
+REMOTE_STORE = """            atomic_store_u32(place, RECORD_REMOTE | (record & RECORD_SIZE))
+"""
+WITHOUT = {
+    "the CAS of LIVE to REMOTE": [("_pool.pyx", REMOTE_CAS, REMOTE_STORE)],
+    "the remote bitmap": [("_pool.pyx", "    atomic_or_u64(slab.remote_bits + word, bits)\n", "")],
+    "the test that a bit's record is still REMOTE": [(
+        "_pool.pyx", "(record_load(slab.records + index) & RECORD_STATE) == RECORD_REMOTE", "True")],
+    "the notice that a slab has remote frees": [("_pool.pyx", "    remote_notify(slab, heap)\n\n\n", "\n\n")],
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT)
+def test_the_exploration_fails_without(what: str, tmp_path: Path) -> None:
+    done = explore(build(generate(tmp_path, WITHOUT[what])), SCENARIOS)
+    assert done.returncode == 1, f"{done.returncode}: {done.stdout}{done.stderr}"
+    assert "thread 0" in done.stdout
