@@ -21,6 +21,7 @@ check: .venv/test
 	$(BIN)/ruff check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint poolcore pybuf
 	$(BIN)/mypy
+	$(BIN)/python -P -m mypy.stubtest poolcore pybuf --allowlist .ci/stubtest.txt
 
 ratios: .venv/test
 	$(BIN)/python -P -m pybuf.bench.ratios
@@ -32,7 +33,9 @@ wheel: .venv/build
 clean:
 	rm -rf .venv build dist replay *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.venv/build:
+# What setup.py says of flags and directives is in no timestamp that the build looks at.
+.venv/build: setup.py
+	rm -rf build
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(INSTALL) 'setuptools>=77' 'Cython>=3.1' build

@@ -29,6 +29,7 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
     "binding": False,
+    "autotestdict": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
     "freethreading_compatible": True,

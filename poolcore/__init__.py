@@ -4,6 +4,7 @@ Names are loaded when first used, so that importing the package costs next to no
 """
 
 _HOMES = {
+    "C_API": "_capi",
     "Block": "_python",
     "Buffer": "_python",
     "Event": "_python",
@@ -28,7 +29,12 @@ _HOMES = {
     "Verdict": "stats",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "get_include"])
+
+
+def get_include():
+    """The directory of poolcore.h, for the include_dirs of an extension in C or Cython."""
+    return f"{__path__[0]}/include"
 
 
 def __getattr__(name):

@@ -1,3 +1,4 @@
+from poolcore._capi import C_API as C_API
 from poolcore._python import TRACEMALLOC_DOMAIN as TRACEMALLOC_DOMAIN
 from poolcore._python import Block as Block
 from poolcore._python import Buffer as Buffer
@@ -22,6 +23,7 @@ from poolcore.stats import Stats as Stats
 from poolcore.stats import Verdict as Verdict
 
 __all__ = [
+    "C_API",
     "AddressSpace",
     "Block",
     "Buffer",
@@ -44,4 +46,7 @@ __all__ = [
     "Stats",
     "TRACEMALLOC_DOMAIN",
     "Verdict",
+    "get_include",
 ]
+
+def get_include() -> str: ...

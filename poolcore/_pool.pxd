@@ -11,7 +11,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from poolcore._slab cimport slab_has_free, slab_index, slab_put, slab_take
 from poolcore._types cimport (
-    ALIGNMENT, ALIGNMENT_SHIFT, GRANULE_SHIFT, RECORD_LIVE, VERDICT_LIVE,
+    ALIGNMENT, ALIGNMENT_SHIFT, CLASS_MAX, CLASS_OF_COUNT, GRANULE_SHIFT, LINK_MASK, LINK_NONE,
+    RECORD_LIVE, VERDICT_LIVE,
     block_t, event_t, heap_t, hold_t, pool_config_t, pool_stats_t, pool_t, slab_t,
 )
 
@@ -36,7 +37,7 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
                               hold_t *hold, int *refusal) noexcept nogil
 # flags: FREE_DEFER. Answers a verdict_t.
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil
-# By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when hold.views > 0 and neither flag nor pool defers.
+# By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when it has views and neither flag nor pool defers.
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil
 # 0: refused (the old block is as it was) or not a block (verdict). Both outs may be NULL.
 cdef uint64_t pool_realloc(pool_t *pool, uint64_t address, uint64_t size, int *verdict, int *refusal) noexcept nogil
@@ -44,7 +45,8 @@ cdef uint64_t pool_realloc(pool_t *pool, uint64_t address, uint64_t size, int *v
 cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uint64_t size,
                                 int *verdict, int *refusal) noexcept nogil
 # All or nothing: count, or 0 with nothing taken.
-cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses, int *refusal) noexcept nogil
+cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
+                              int *refusal) noexcept nogil
 # Frees every good one; verdicts (may be NULL) in order; answers how many were good.
 cdef uint64_t pool_free_many(pool_t *pool, const uint64_t *addresses, uint64_t count, int *verdicts) noexcept nogil
 
@@ -58,28 +60,39 @@ cdef int hold_adopt(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil
 
 # ---- questions --------------------------------------------------------------------------------
 
-cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept nogil   # 1 found (live or free), 0 none
-cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil                 # what free would answer; frees nothing
-cdef pool_t *pool_of(uint64_t address, pool_t *not_this) noexcept nogil                 # open pool whose arena holds address, or NULL
-cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept nogil  # first live block at or above address: 1, or 0
+# 1 found (live or free), 0 none
+cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept nogil
+# What free would answer; frees nothing.
+cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil
+# The open pool whose arena holds address, or NULL.
+cdef pool_t *pool_of(uint64_t address, pool_t *not_this) noexcept nogil
+# The first live block at or above address: 1, or 0 when there is none.
+cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept nogil
 cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil
 cdef void pool_reset_peak(pool_t *pool) noexcept nogil
-cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil               # requested bytes of a live block, or 0
+# Requested bytes of a live block, or 0.
+cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil
 # Name of the first broken invariant, or NULL. `detail` (may be NULL) gets where: an address.
 cdef const char *pool_check(pool_t *pool, uint64_t *detail, uint32_t *skipped_heaps) noexcept nogil
-cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil  # oldest first; how many written
+# Oldest first; how many were written.
+cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil
 
 # ---- the pool ---------------------------------------------------------------------------------
 
 cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept nogil    # NULL: `why` says what failed
-cdef uint64_t pool_trim(pool_t *pool) noexcept nogil                # bytes given back
-cdef void pool_close(pool_t *pool) noexcept nogil                   # every hold dead, every call answers CLOSED; memory stays
-cdef void pool_unmap(pool_t *pool) noexcept nogil                   # after close, when no view is left: memory goes
-cdef void pool_dispose(pool_t *pool) noexcept nogil                 # the struct may serve another pool
+cdef uint64_t pool_trim(pool_t *pool) noexcept nogil    # bytes given back
+cdef void pool_close(pool_t *pool) noexcept nogil       # every hold dead, every call answers CLOSED; memory stays
+cdef void pool_unmap(pool_t *pool) noexcept nogil       # after close, when no view is left: memory goes
+cdef void pool_dispose(pool_t *pool) noexcept nogil     # the struct may serve another pool
 cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil
-cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil   # bytes written, 0 when it did not fit
+# Bytes written, 0 when it did not fit.
+cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil
 cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil
 cdef heap_t *heap_here(pool_t *pool) noexcept nogil                 # this thread's heap of the pool, made on first use; or NULL
+# The same for code outside, never NULL: a heap that owns nothing stands for one that cannot be had, and sends every
+# call down the slow path.
+cdef heap_t *heap_or_none(pool_t *pool) noexcept nogil
+cdef uint64_t engine_layout() noexcept nogil                        # layout_hash() as the engine was compiled
 
 
 # ---- what Pool.c_functions() points to ----------------------------------------------------------
@@ -93,21 +106,10 @@ cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept no
 
 # ---- the hot path -----------------------------------------------------------------------------
 
-cdef extern from *:
-    """
-    #ifdef POOLCORE_ENGINE
-    #define POOLCORE_HEAP_AT(offset) thread_heap_at(offset)
-    #else
-    #define POOLCORE_HEAP_AT(offset) ((void *)0)
-    #endif
-    """
-    void *POOLCORE_HEAP_AT(size_t offset) nogil
-
-
 cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
-    """A block of `size` bytes from `heap`, which must be this thread's heap of `pool`. 0: refused."""
+    """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; one of no use any more costs time only."""
     cdef slab_t *slab
-    if size > pool.small_max:
+    if heap.pool != pool or size > pool.small_max:
         return heap_alloc_slow(pool, size)
     slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
     if not slab_has_free(slab):
@@ -116,7 +118,7 @@ cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexc
 
 
 cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept nogil:
-    """Frees what `address` is, any 64-bit value; `heap` must be this thread's heap of `pool`."""
+    """Frees what `address` is, any 64-bit value; the verdict. `heap` as in heap_alloc."""
     cdef uint64_t offset = address - pool.base
     cdef slab_t *slab
     cdef uint32_t index
@@ -133,14 +135,39 @@ cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept
     return VERDICT_LIVE
 
 
-cdef inline uint64_t pool_alloc(pool_t *pool, uint64_t size) noexcept nogil:
-    """A block of `size` bytes, or 0. Any thread. Only inside the engine's own module."""
-    cdef heap_t *heap = <heap_t *>POOLCORE_HEAP_AT(pool.slot_offset)
-    if heap.pool != pool:
-        return heap_alloc_slow(pool, size)
-    return heap_alloc(heap, pool, size)
+# ---- the layout that inlined code relies on -----------------------------------------------------
+
+cdef enum:
+    LAYOUT_REVISION = 1
+    LAYOUT_AT = 4096            # any address will do: nothing is read there
 
 
-cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
-    """Frees what `address` is. Any thread, any value. Only inside the engine's own module."""
-    return heap_free(<heap_t *>POOLCORE_HEAP_AT(pool.slot_offset), pool, address)
+cdef inline uint64_t layout_hash() noexcept nogil:
+    """A number made of every size, offset and constant that the two functions above rely on.
+
+    A module that inlines them has its own compiled in, and so has the engine; import_poolcore compares.
+    When what a field means changes and its place does not, LAYOUT_REVISION is raised.
+    """
+    cdef slab_t *slab = <slab_t *>LAYOUT_AT
+    cdef heap_t *heap = <heap_t *>LAYOUT_AT
+    cdef pool_t *pool = <pool_t *>LAYOUT_AT
+    cdef block_t *block = <block_t *>LAYOUT_AT
+    cdef uint64_t[43] values = [
+        LAYOUT_REVISION, ALIGNMENT, ALIGNMENT_SHIFT, CLASS_MAX, CLASS_OF_COUNT, GRANULE_SHIFT, LINK_MASK, LINK_NONE,
+        RECORD_LIVE, VERDICT_LIVE, sizeof(slab_t), sizeof(heap_t), sizeof(pool_t), sizeof(block_t),
+        <uint64_t>&slab.owner, <uint64_t>&slab.records, <uint64_t>&slab.base, <uint64_t>&slab.total,
+        <uint64_t>&slab.head, <uint64_t>&slab.freed, <uint64_t>&slab.frees, <uint64_t>&slab.inverse,
+        <uint64_t>&slab.block_bytes, <uint64_t>&slab.block_count, <uint64_t>&slab.shift,
+        sizeof(slab.head), sizeof(slab.frees), sizeof(slab.block_count), sizeof(slab.shift),
+        <uint64_t>&heap.pool, <uint64_t>&heap.fast,
+        <uint64_t>&pool.base, <uint64_t>&pool.fast_span, <uint64_t>&pool.descriptors, <uint64_t>&pool.small_max,
+        <uint64_t>&pool.class_of, sizeof(pool.class_of[0]),
+        <uint64_t>&block.address, <uint64_t>&block.size, <uint64_t>&block.capacity, <uint64_t>&block.tag,
+        <uint64_t>&block.state, <uint64_t>&block.is_virgin,
+    ]
+    cdef uint64_t hash = 0xCBF29CE484222325
+    cdef uint64_t prime = 0x100000001B3
+    cdef uint32_t i
+    for i in range(sizeof(values) // sizeof(values[0])):
+        hash = (hash ^ values[i]) * prime
+    return hash

@@ -8,14 +8,14 @@ heap_lock (locked pools only, held through an operation), a pool's arena_lock (e
 heaps). No lock is held while a callback runs.
 """
 
-from libc.stdint cimport UINT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove, memset
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
     atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr,
-    atomic_store_u32, atomic_store_u64, bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
-    os_lock, os_lock_init, os_map, os_page_bytes, os_populate, os_protect, os_release, os_reserve, os_thread_id,
+    bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
+    os_lock, os_lock_init, os_map, os_page_bytes, os_protect, os_release, os_reserve, os_thread_id,
     os_unlock, os_unprotect,
 )
 from poolcore._slab cimport slab_has_free, slab_index, slab_live, slab_put, slab_refresh, slab_take
@@ -410,7 +410,8 @@ cdef uint64_t block_address(slab_t *slab, uint32_t index) noexcept nogil:
     if slab.kind == KIND_RUN:
         return slab.base
     if slab.flags & FLAG_GUARDED:
-        return slab.base + <uint64_t>(index + 1) * slab.block_bytes - page_bytes - slab.records[slab.block_count + index]
+        return (slab.base + <uint64_t>(index + 1) * slab.block_bytes - page_bytes
+                - slab.records[slab.block_count + index])
     return slab.base + <uint64_t>index * slab.block_bytes
 
 
@@ -440,6 +441,36 @@ cdef inline uint64_t block_capacity(pool_t *pool, slab_t *slab, uint32_t index) 
 
 cdef inline uint64_t block_size(slab_t *slab, uint32_t record) noexcept nogil:
     return slab.total if slab.kind == KIND_RUN else record & RECORD_SIZE
+
+
+# What an uncounted pool could have live without another slow call: blocks carved in slabs that are not
+# known to be empty, and runs. It is never below the truth, and so its highest value stands for the peak:
+# to count live blocks exactly, a pair would cost 14 instructions more.
+
+cdef void used_raise(pool_t *pool, uint64_t blocks, uint64_t size) noexcept nogil:
+    if not pool.is_policed:
+        peak_raise(&pool.peak_blocks, atomic_add_u64(&pool.live_blocks, blocks) + blocks)
+        peak_raise(&pool.peak_bytes, atomic_add_u64(&pool.live_bytes, size) + size)
+
+
+cdef void used_lower(pool_t *pool, uint64_t blocks, uint64_t size) noexcept nogil:
+    if not pool.is_policed:
+        atomic_add_u64(&pool.live_blocks, ~blocks + 1)
+        atomic_add_u64(&pool.live_bytes, ~size + 1)
+
+
+cdef void used_add(slab_t *slab, uint64_t blocks) noexcept nogil:
+    used_raise(slab.heap.pool, blocks, blocks * slab.block_bytes)
+
+
+cdef void used_remove(slab_t *slab) noexcept nogil:
+    used_lower(slab.heap.pool, slab.carved, <uint64_t>slab.carved * slab.block_bytes)
+
+
+cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
+    cdef uint64_t now = atomic_load_u64(peak)
+    while value > now and not atomic_cas_u64(peak, now, value):
+        now = atomic_load_u64(peak)
 
 
 cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
@@ -478,6 +509,7 @@ cdef void slab_carve(slab_t *slab) noexcept nogil:
         record_store(slab.records + i, RECORD_VIRGIN | (i + 1))
     record_store(slab.records + last - 1, RECORD_VIRGIN | LINK_NONE)
     slab.carved = <uint16_t>last
+    used_add(slab, last - first)
     slab.head = first
 
 
@@ -523,8 +555,10 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
 cdef void slab_unformat(pool_t *pool, slab_t *slab) noexcept nogil:
     """The reverse: the granule is KIND_TAKEN again, `was` a slab. No block may be live. Under arena_lock."""
     cdef heap_t *heap = slab.heap
+    used_remove(slab)
     heap.slab_count -= 1
     heap.retired_total += slab.total
+    heap.late_double_frees += bits_drain(slab)
     slab.owner = NULL
     slab.was = KIND_SLAB
     slab.kind = KIND_TAKEN
@@ -554,6 +588,7 @@ cdef bint guarded_open(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogi
 
 
 cdef void heap_keep_empty(heap_t *heap, slab_t *slab) noexcept nogil:
+    used_remove(slab)
     slab.place = PLACE_EMPTY
     list_push(&heap.empty[slab.size_class], slab)
     heap.empty_mask[slab.size_class >> 6] |= <uint64_t>1 << (slab.size_class & 63)
@@ -561,6 +596,7 @@ cdef void heap_keep_empty(heap_t *heap, slab_t *slab) noexcept nogil:
 
 
 cdef void heap_unkeep_empty(heap_t *heap, slab_t *slab) noexcept nogil:
+    used_add(slab, slab.carved)
     list_remove(&heap.empty[slab.size_class], slab)
     if heap.empty[slab.size_class] == NULL:
         heap.empty_mask[slab.size_class >> 6] &= ~(<uint64_t>1 << (slab.size_class & 63))
@@ -703,6 +739,32 @@ cdef void slab_collect(slab_t *slab) noexcept nogil:
         slab_settle(slab)
 
 
+cdef uint64_t bits_drain(slab_t *slab) noexcept nogil:
+    """Clears the remote bitmap of a granule that is no slab; how many bits it had."""
+    cdef uint64_t count = 0
+    cdef uint64_t bits
+    cdef uint32_t word
+    if slab.remote_bits == NULL:
+        return 0
+    for word in range(REMOTE_BITS_BYTES // 8):
+        if atomic_load_u64(slab.remote_bits + word):
+            bits = atomic_exchange_u64(slab.remote_bits + word, 0)
+            while bits:
+                bits &= bits - 1
+                count += 1
+    return count
+
+
+cdef uint64_t late_bits_take(pool_t *pool, slab_t *slab) noexcept nogil:
+    """The same for a granule that was a slab when it was queued; it may be one again by now."""
+    cdef uint64_t count = 0
+    os_lock(&pool.arena_lock)
+    if slab.kind != KIND_SLAB:
+        count = bits_drain(slab)
+    os_unlock(&pool.arena_lock)
+    return count
+
+
 cdef void heap_collect(heap_t *heap) noexcept nogil:
     cdef slab_t *slab
     cdef slab_t *rest
@@ -714,8 +776,8 @@ cdef void heap_collect(heap_t *heap) noexcept nogil:
         rest = slab.remote_next
         atomic_exchange_u32(&slab.remote_queued, 0)
         if slab.kind != KIND_SLAB:
-            continue
-        if slab.heap == heap:
+            heap.late_double_frees += late_bits_take(heap.pool, slab)
+        elif slab.heap == heap:
             slab_collect(slab)
         else:
             # Queued by a racing double free while it was this heap's; its owner must still hear of it.
@@ -850,6 +912,11 @@ cdef heap_t *heap_here(pool_t *pool) noexcept nogil:
         thread.heaps = heap
     thread_heap_set(pool.slot_offset, heap)
     return heap
+
+
+cdef heap_t *heap_or_none(pool_t *pool) noexcept nogil:
+    cdef heap_t *heap = heap_here(pool)
+    return <heap_t *>thread_no_heap if heap == NULL else heap
 
 
 cdef void thread_end(void *data) noexcept nogil:
@@ -999,7 +1066,7 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
         heap_unkeep_empty(heap, found)
         slab_refresh(found)
     else:
-        if pool.config.guard_every and guarded_stride(pool.class_bytes[size_class]) <= pool.granule_bytes:
+        if pool.config.guard_every:
             pool.guard_count += 1
             is_guarded = pool.guard_count % pool.config.guard_every == 0
         found = heap_fresh(pool, heap, size_class, is_guarded)
@@ -1009,8 +1076,7 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
         slab = heap.current[size_class]
         if slab != &slab_none and slab_refresh(slab):
             # Another thread came first while the lock was let go.
-            found.place = PLACE_PARTIAL
-            list_push(&heap.partial[size_class], found)
+            heap_keep_empty(heap, found)
             return slab
     if slab != &slab_none:
         slab.place = PLACE_FULL
@@ -1067,7 +1133,7 @@ cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
             slab = <slab_t *>slab.tags
         if slab.was == KIND_RUN:
             at = granule_of(pool, slab)
-            return slab if at <= granule and granule_address(pool, granule) < slab.base + slab.total else NULL
+            return slab if at <= granule and granule_address(pool, granule) < slab.base + (slab.total or 1) else NULL
         if at == 0:
             return NULL
         at &= at - 1
@@ -1144,6 +1210,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     record_store(&slab.head, record)
     slab.kind = KIND_RUN
     pool.run_total += 1
+    used_raise(pool, 1, size)
     os_unlock(&pool.arena_lock)
     return slab
 
@@ -1154,6 +1221,7 @@ cdef void run_release(pool_t *pool, slab_t *slab) noexcept nogil:
     cdef uint64_t count = slab.granules
     cdef bint is_guarded = slab.flags & FLAG_GUARDED
     os_lock(&pool.arena_lock)
+    used_lower(pool, 1, slab.total)
     run_mark(pool, first, count, KIND_NONE)
     slab.kind = KIND_TAKEN
     slab.was = KIND_RUN
@@ -1232,12 +1300,6 @@ cdef bint run_resize(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil:
 # Reserved by CAS before a block is taken, given back by addition when it is freed. Never added first and
 # taken back on a miss of the same limit: two refusals could come where one request fits.
 
-cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
-    cdef uint64_t now = atomic_load_u64(peak)
-    while value > now and not atomic_cas_u64(peak, now, value):
-        now = atomic_load_u64(peak)
-
-
 cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:
     """REFUSAL_NONE, or the limit that stood in the way."""
     cdef bint has_both = pool.config.limit_blocks != UINT64_MAX and pool.config.limit_bytes != UINT64_MAX
@@ -1247,7 +1309,8 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogi
         os_lock(&pool.heap_lock)
         if atomic_load_u64(&pool.live_bytes) > pool.config.limit_bytes - size or size > pool.config.limit_bytes:
             refusal = REFUSAL_LIMIT_BYTES
-    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks, &pool.peak_blocks):
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks,
+                                                  &pool.peak_blocks):
         refusal = REFUSAL_LIMIT_BLOCKS
     if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes, &pool.peak_bytes):
         refusal = REFUSAL_LIMIT_BYTES
@@ -1383,7 +1446,8 @@ cdef bint has_memory(pool_t *pool) noexcept nogil:
     return pool.config.backing != BACKING_SPACE
 
 
-cdef void event_add(pool_t *pool, uint8_t kind, uint8_t verdict, uint64_t address, uint64_t size, uint32_t tag) noexcept nogil:
+cdef void event_add(pool_t *pool, uint8_t kind, uint8_t verdict, uint64_t address, uint64_t size,
+                    uint32_t tag) noexcept nogil:
     cdef event_t *event
     cdef uint64_t capacity = pool.config.events_capacity
     pool.sequence += 1
@@ -1468,7 +1532,8 @@ cdef void block_close(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil
         return
     if slab.kind == KIND_RUN:
         if pool.config.backing == BACKING_PAGES:
-            os_protect(<void *>granule_address(pool, granule_of(pool, slab)), <uint64_t>slab.granules << pool.granule_shift)
+            os_protect(<void *>granule_address(pool, granule_of(pool, slab)),
+                       <uint64_t>slab.granules << pool.granule_shift)
         return
     guarded_close(pool, slab, index)
     if pool.config.backing == BACKING_SPACE:
@@ -1522,6 +1587,8 @@ cdef inline uint32_t class_for(pool_t *pool, uint64_t size, uint64_t alignment) 
     if size > pool.small_max or alignment > pool.granule_bytes:
         return pool.class_count
     size_class = pool.class_of[(size + ALIGNMENT - 1) >> ALIGNMENT_SHIFT]
+    if pool.config.guard_every and guarded_stride(pool.class_bytes[size_class]) > pool.granule_bytes:
+        return pool.class_count     # with its guard page it does not fit a slab
     if alignment <= ALIGNMENT or (pool.config.guard_every == 1 and alignment <= page_bytes):
         return size_class
     if pool.config.guard_every and alignment > page_bytes:
@@ -1584,7 +1651,8 @@ cdef inline bint is_bad_alignment(pool_t *pool, uint64_t alignment) noexcept nog
     return alignment & (alignment - 1) != 0 or alignment > pool.span >> 1
 
 
-cdef bint hold_make(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size, hold_t *hold) noexcept nogil:
+cdef bint hold_make(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size,
+                    hold_t *hold) noexcept nogil:
     if not holders_make(pool, slab):
         return False
     hold.slab = slab
@@ -1673,8 +1741,6 @@ cdef void locked_count(pool_t *pool, uint64_t size) noexcept nogil:
 
 cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
     """Asks the LowMemory callback, without the lock; whether the request shall be tried again."""
-    cdef thread_t *thread = thread_here()
-    cdef pool_t *outer = NULL
     cdef int answer
     if pool.config.on_low_memory == NULL:
         return False
@@ -1691,7 +1757,6 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
     cdef slab_t *slab = NULL
     cdef uint32_t index = 0
     cdef bint was_low = False
-    cdef bint is_full
     if thread_in_callback(pool):
         refusal[0] = REFUSAL_CALLBACK
         return 0
@@ -1707,7 +1772,8 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         refusal[0] = locked_limit(pool, size, 1)
         if refusal[0] == REFUSAL_NONE:
             locked_count(pool, size)        # reserved: a callback may let others in
-            address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD, &slab, &index)
+            address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
+                                 &slab, &index)
             if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
                 block_close(pool, slab, index)
                 block_release(pool, slab, index)
@@ -1886,7 +1952,8 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
     cdef slab_t *slab
     cdef uint32_t index
     cdef uint64_t address
-    if heap.pool == pool and size <= pool.small_max and alignment <= ALIGNMENT and not is_bad_alignment(pool, alignment):
+    if (heap.pool == pool and size <= pool.small_max and alignment <= ALIGNMENT
+            and not is_bad_alignment(pool, alignment)):
         slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
         if slab_has_free(slab) and slab.holders != NULL and not tag and slab.tags == NULL:
             index = slab.head
@@ -1926,6 +1993,16 @@ cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil:
 
 cdef int hold_export(pool_t *pool, hold_t *hold) noexcept nogil:
     """HELD -> EXPORTED with the first view. -1: the Buffer is dead."""
+    cdef int answer
+    if not pool.is_locked:
+        return hold_export_now(pool, hold)
+    os_lock(&pool.heap_lock)
+    answer = hold_export_now(pool, hold)
+    os_unlock(&pool.heap_lock)
+    return answer
+
+
+cdef inline int hold_export_now(pool_t *pool, hold_t *hold) noexcept nogil:
     cdef slab_t *slab = hold.slab
     cdef uint32_t *place
     cdef uint32_t record
@@ -1946,6 +2023,16 @@ cdef int hold_export(pool_t *pool, hold_t *hold) noexcept nogil:
 
 cdef void hold_unexport(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil:
     """EXPORTED -> HELD with the last view; a deferred block goes back now."""
+    if not pool.is_locked:
+        hold_unexport_now(pool, hold, address)
+        return
+    thread_here()
+    os_lock(&pool.heap_lock)
+    hold_unexport_now(pool, hold, address)
+    os_unlock(&pool.heap_lock)
+
+
+cdef void hold_unexport_now(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil:
     cdef slab_t *slab = hold.slab
     cdef uint32_t index, record
     cdef uint32_t *place
@@ -1960,23 +2047,15 @@ cdef void hold_unexport(pool_t *pool, hold_t *hold, uint64_t address) noexcept n
         else:
             atomic_cas_u32(place, record, RECORD_HELD | (record & RECORD_SIZE))
         return
-    if pool.is_closed:
-        return
-    if pool.is_locked:
-        thread_here()
-        os_lock(&pool.heap_lock)
-        if (not pool.is_closed and block_find(pool, address, &slab, &index) == VERDICT_LIVE
-                and slab.records[index] & RECORD_STATE == RECORD_DEFERRED):
-            block_bury(pool, slab, index, address, block_size(slab, slab.records[index]))
-        os_unlock(&pool.heap_lock)
-        return
-    if block_find(pool, address, &slab, &index) != VERDICT_LIVE:
+    if pool.is_closed or block_find(pool, address, &slab, &index) != VERDICT_LIVE:
         return
     place = slab.records + index
     record = atomic_load_u32(place)
     if record & RECORD_STATE != RECORD_DEFERRED:
         return
-    if slab.kind == KIND_RUN:
+    if pool.is_locked:
+        block_bury(pool, slab, index, address, block_size(slab, record))
+    elif slab.kind == KIND_RUN:
         if atomic_cas_u32(place, record, 0):
             run_release(pool, slab)
     elif is_owner(pool, slab):
@@ -1986,28 +2065,48 @@ cdef void hold_unexport(pool_t *pool, hold_t *hold, uint64_t address) noexcept n
 
 
 cdef void hold_forget(pool_t *pool, hold_t *hold) noexcept nogil:
+    """The block stays and is plain LIVE; the hold is dead."""
     cdef slab_t *slab = hold.slab
-    cdef uint32_t *place
-    if slab == NULL:
-        return
-    place = slab.records + hold.index
-    atomic_cas_u32(place, RECORD_HELD | (record_load(place) & RECORD_SIZE), RECORD_LIVE | (record_load(place) & RECORD_SIZE))
-    holder_place(slab, hold.index)[0] = NULL
-    hold.slab = NULL
+    cdef uint32_t record
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
+    if hold.slab != NULL:
+        record = record_load(slab.records + hold.index) & RECORD_SIZE
+        atomic_cas_u32(slab.records + hold.index, RECORD_HELD | record, RECORD_LIVE | record)
+        holder_place(slab, hold.index)[0] = NULL
+        hold.slab = NULL
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
 
 
 cdef int hold_adopt(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil:
+    """LIVE -> HELD. -1: no plain live block starts at address."""
     cdef slab_t *slab
     cdef uint32_t index, record
-    if pool.is_closed or block_find(pool, address, &slab, &index) != VERDICT_LIVE:
-        return -1
-    record = atomic_load_u32(slab.records + index)
-    if record & RECORD_STATE != RECORD_LIVE or not holders_make(pool, slab):
-        return -1
-    if not atomic_cas_u32(slab.records + index, record, RECORD_HELD | (record & RECORD_SIZE)):
-        return -1
-    hold_make(pool, slab, index, address, block_size(slab, record), hold)
-    return 0
+    cdef int answer = -1
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
+    if not pool.is_closed and block_find(pool, address, &slab, &index) == VERDICT_LIVE:
+        record = atomic_load_u32(slab.records + index)
+        if record & RECORD_LIVE and holders_make(pool, slab):
+            if atomic_cas_u32(slab.records + index, record, RECORD_HELD | (record & RECORD_SIZE)):
+                hold_make(pool, slab, index, address, block_size(slab, record), hold)
+                answer = 0
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
+    return answer
+
+
+# ---- What this thread's heap is, looked up in this module's thread-local storage -----------------------
+
+cdef inline uint64_t pool_alloc(pool_t *pool, uint64_t size) noexcept nogil:
+    """A block of `size` bytes, or 0. Any thread."""
+    return heap_alloc(<heap_t *>thread_heap_at(pool.slot_offset), pool, size)
+
+
+cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
+    """Frees what `address` is; the verdict. Any thread, any value."""
+    return heap_free(<heap_t *>thread_heap_at(pool.slot_offset), pool, address)
 
 
 # ---- Realloc and batches ------------------------------------------------------------------------------
@@ -2033,6 +2132,10 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
             if pool.is_limited and not pool.is_locked and size > was:
                 credit_give(pool, size - was, 0)
             return 0
+        if size > was:
+            used_raise(pool, 0, size - was)
+        else:
+            used_lower(pool, 0, was - size)
     else:
         changed = (record & RECORD_STATE) | <uint32_t>size
         if is_owner(pool, slab):
@@ -2135,7 +2238,8 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
     return realloc_any(pool, hold.address, hold, to_hold, size, verdict, refusal)
 
 
-cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses, int *refusal) noexcept nogil:
+cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
+                              int *refusal) noexcept nogil:
     cdef uint64_t i
     if pool.is_policed:
         if pool.config.limit_blocks - pool.live_blocks < count:
@@ -2268,14 +2372,14 @@ cdef bint class_add(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t i = pool.class_count
     cdef uint32_t odd = <uint32_t>size
     cdef uint32_t shift = 0
-    cdef uint32_t inverse, step
+    cdef uint32_t inverse, _step
     if i == CLASS_MAX:
         return False
     while not odd & 1:
         odd >>= 1
         shift += 1
     inverse = odd
-    for step in range(4):
+    for _step in range(4):
         inverse *= 2 - odd * inverse        # Newton: correct bits double from 3
     pool.class_bytes[i] = <uint32_t>size
     pool.class_blocks[i] = <uint32_t>(pool.granule_bytes // size)
@@ -2490,8 +2594,6 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
     cdef thread_t *thread
     cdef block_t block
     cdef uint64_t address
-    cdef slab_t *slab
-    cdef uint32_t index
     cdef map_call_t unmap = pool.config.on_unmap
     if pool.is_closed:
         return
@@ -2751,7 +2853,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     """A walk over the records: nothing is counted on the hot path."""
     cdef uint64_t granule = 0
     cdef uint64_t used_bytes = 0
-    cdef uint64_t size, capacity
+    cdef uint64_t capacity
     cdef slab_t *slab
     cdef class_stats_t *in_class
     cdef heap_t *heap
@@ -2762,6 +2864,8 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
         return
     if thread != NULL:
         gather_publish(thread)
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
     os_lock(&pool.arena_lock)
     stats.class_count = pool.class_count
     for index in range(pool.class_count):
@@ -2812,12 +2916,14 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     stats.quarantined_bytes = pool.quarantine_bytes
     stats.corrupt_blocks = pool.corrupt_blocks
     stats.is_peak_exact = pool.is_policed
-    stats.peak_blocks = pool.peak_blocks
-    stats.peak_bytes = pool.peak_bytes
+    stats.peak_blocks = atomic_load_u64(&pool.peak_blocks)
+    stats.peak_bytes = atomic_load_u64(&pool.peak_bytes)
     if pool.config.limit_bytes != UINT64_MAX and stats.largest_bytes > pool.config.limit_bytes - pool.live_bytes:
         stats.largest_bytes = pool.config.limit_bytes - pool.live_bytes
     if pool.config.limit_blocks == pool.live_blocks and pool.is_limited:
         stats.largest_bytes = 0
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
 
 
 cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
@@ -2826,7 +2932,8 @@ cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t size_class = pool.class_count - 1
     if heap == NULL:
         return False
-    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class]) or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
+    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class])
+            or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
 
 
 cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
@@ -2878,7 +2985,8 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
                 return "record_state"
         if state:
             live += 1
-            if state not in (RECORD_LIVE, RECORD_HELD, RECORD_EXPORTED, RECORD_DEFERRED, RECORD_REMOTE, RECORD_QUARANTINED):
+            if state not in (RECORD_LIVE, RECORD_HELD, RECORD_EXPORTED, RECORD_DEFERRED, RECORD_REMOTE,
+                             RECORD_QUARANTINED):
                 return "record_state"
             if record & RECORD_SIZE > slab.block_bytes:
                 return "record_size"
@@ -3330,12 +3438,11 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
     cdef const char *place
     cdef heap_t *heap
     cdef slab_t *slab
-    cdef uint64_t i, extra, granule
+    cdef uint64_t i, extra
     cdef uint8_t *was_backed
     cdef uint8_t *is_backed
     cdef uint64_t was_top
     cdef int answer = 0
-    cdef block_t block
     why[0] = NULL
     if size < sizeof(snapshot_t) + 8 or head.magic != SNAPSHOT_MAGIC:
         why[0] = "not a snapshot"
@@ -3490,8 +3597,9 @@ cdef int special_call(pool_t *pool, slab_t *slab, map_call_t call) noexcept nogi
     cdef uint32_t i
     cdef int answer = 0
     if slab.kind == KIND_RUN:
-        return space_call(pool, call, granule_address(pool, granule_of(pool, slab)), (<uint64_t>slab.granules << pool.granule_shift) - (
-            page_bytes if slab.flags & FLAG_GUARDED else 0))
+        return space_call(pool, call, granule_address(pool, granule_of(pool, slab)),
+                          (<uint64_t>slab.granules << pool.granule_shift)
+                          - (page_bytes if slab.flags & FLAG_GUARDED else 0))
     for i in range(slab.carved):
         if slab.records[i] & RECORD_STATE not in (0, RECORD_QUARANTINED):
             answer |= space_call(pool, call, slab.base + <uint64_t>i * slab.block_bytes, slab.block_bytes - page_bytes)
@@ -3518,7 +3626,8 @@ cdef int space_reconcile(pool_t *pool, const uint8_t *was, const uint8_t *now, u
         while i < count and now[i] and not was[i]:
             i += 1
         if i > start:
-            answer |= space_call(pool, pool.config.on_map, granule_address(pool, start), (i - start) << pool.granule_shift)
+            answer |= space_call(pool, pool.config.on_map, granule_address(pool, start),
+                                 (i - start) << pool.granule_shift)
         else:
             i += 1
     i = 0
@@ -3604,6 +3713,12 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
         heap = heap.next_in_pool
     while granule < pool.top:
         slab = granule_at(pool, granule)
+        if slab.kind == KIND_RUN and slab.head & RECORD_STATE == 0:
+            # Its thread had made the record free and was about to give the granules back.
+            i = slab.granules
+            run_release(pool, slab)
+            granule += i
+            continue
         if slab.kind == KIND_TAKEN and not pool.is_locked:
             i = slab.granules
             arena_give(pool, granule, i)
@@ -3629,6 +3744,8 @@ cdef void slab_rebuild(slab_t *slab) noexcept nogil:
     cdef uint32_t head = LINK_NONE
     cdef uint32_t i = slab.carved
     cdef uint32_t record
+    if slab.place == PLACE_EMPTY:
+        used_add(slab, slab.carved)
     while i:
         i -= 1
         record = slab.records[i]
@@ -3659,6 +3776,10 @@ cdef void slab_rebuild(slab_t *slab) noexcept nogil:
 
 
 # ---- The module -----------------------------------------------------------------------------------------------
+
+cdef uint64_t engine_layout() noexcept nogil:
+    return layout_hash()
+
 
 cdef int engine_start() except -1:
     global page_bytes

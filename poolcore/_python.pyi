@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
 
+from typing_extensions import disjoint_base
+
 from poolcore.policies import AddressSpace, Events, Faults, Fill, Guard, LowMemory, Pages, Quarantine
 from poolcore.stats import Stats, Verdict
 
@@ -16,6 +18,7 @@ _Policy = Guard | Quarantine | Fill | Events | Faults | LowMemory
 _Self = TypeVar("_Self", bound=Pool)
 
 TRACEMALLOC_DOMAIN: Final[int]
+__test__: Final[dict[str, str]]
 
 @final
 class Buffer:
@@ -35,7 +38,9 @@ class Buffer:
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
     def __enter__(self) -> Buffer: ...
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
     @overload
     def __getitem__(self, key: SupportsIndex, /) -> int: ...
     @overload
@@ -45,8 +50,10 @@ class Buffer:
     @overload
     def __setitem__(self, key: slice, value: _Writable, /) -> None: ...
     def __delitem__(self, key: object, /) -> NoReturn: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, view: memoryview, /) -> None: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+        def __release_buffer__(self, view: memoryview, /) -> None: ...
+
     def __copy__(self) -> NoReturn: ...
     def __deepcopy__(self, memo: object) -> NoReturn: ...
     def __reduce__(self) -> NoReturn: ...
@@ -104,6 +111,7 @@ class CFunctions:
     @property
     def aligned(self) -> int: ...
 
+@disjoint_base
 class Pool:
     def __init__(
         self,
@@ -124,16 +132,36 @@ class Pool:
     @property
     def is_closed(self) -> bool: ...
     def get(
-        self, size: SupportsIndex, *, align: SupportsIndex | None = None, zero: bool = False, tag: str | bytes | None = None
+        self,
+        size: SupportsIndex,
+        *,
+        align: SupportsIndex | None = None,
+        zero: bool = False,
+        tag: str | bytes | None = None,
     ) -> Buffer: ...
     def try_get(
-        self, size: SupportsIndex, *, align: SupportsIndex | None = None, zero: bool = False, tag: str | bytes | None = None
+        self,
+        size: SupportsIndex,
+        *,
+        align: SupportsIndex | None = None,
+        zero: bool = False,
+        tag: str | bytes | None = None,
     ) -> Buffer | None: ...
     def alloc(
-        self, size: SupportsIndex, *, align: SupportsIndex | None = None, zero: bool = False, tag: str | bytes | None = None
+        self,
+        size: SupportsIndex,
+        *,
+        align: SupportsIndex | None = None,
+        zero: bool = False,
+        tag: str | bytes | None = None,
     ) -> int: ...
     def try_alloc(
-        self, size: SupportsIndex, *, align: SupportsIndex | None = None, zero: bool = False, tag: str | bytes | None = None
+        self,
+        size: SupportsIndex,
+        *,
+        align: SupportsIndex | None = None,
+        zero: bool = False,
+        tag: str | bytes | None = None,
     ) -> int: ...
     def free(self, block: Buffer | SupportsIndex, /) -> None: ...
     def try_free(self, block: Buffer | SupportsIndex, /) -> Verdict: ...
@@ -157,6 +185,8 @@ class Pool:
     def close(self, force: bool = False) -> None: ...
     def c_functions(self) -> CFunctions: ...
     def __enter__(self: _Self) -> _Self: ...
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
     def __reduce__(self) -> NoReturn: ...
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn: ...

@@ -11,6 +11,7 @@ makes the Buffer dead. Rules that keep Python safe:
 * A locked pool is called without the GIL, because a thread that waits for its lock must let the holder's
   callbacks run. Its memory may therefore go while this thread holds the GIL, so every access to a locked
   pool's memory, and every access on free-threaded Python, is a short export.
+* `Pool.calls` counts calls without the GIL; a closed pool's memory stays until they are through.
 * `Pool.views` is raised before the engine's export and lowered after its unexport, so that a close that
   reads zero has no view to fear.
 * A Buffer keeps its Pool, and a view keeps its Buffer; so a Pool that goes has neither.
@@ -19,7 +20,7 @@ makes the Buffer dead. Rules that keep Python safe:
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
@@ -39,9 +40,9 @@ from poolcore._pool cimport (
 )
 from poolcore._types cimport (
     ALIGNMENT, ALLOC_ZERO, BACKING_BUFFER, BACKING_PAGES, BACKING_SPACE, CLASS_MAX, EVENT_ALLOC,
-    EVENT_CORRUPT, EVENT_FREE, EVENT_REFUSED, EVENT_REJECTED, FREE_DEFER, RECORD_DEFERRED, RECORD_EXPORTED,
+    EVENT_FREE, EVENT_REFUSED, EVENT_REJECTED, FREE_DEFER, RECORD_DEFERRED, RECORD_EXPORTED,
     RECORD_HELD, RECORD_LIVE, RECORD_QUARANTINED, RECORD_STATE, REFUSAL_ALIGNMENT, REFUSAL_CALLBACK,
-    REFUSAL_CLOSED, REFUSAL_FAULT, REFUSAL_LIMIT_BLOCKS, REFUSAL_LIMIT_BYTES, REFUSAL_MEMORY, REFUSAL_NONE,
+    REFUSAL_CLOSED, REFUSAL_FAULT, REFUSAL_LIMIT_BLOCKS, REFUSAL_LIMIT_BYTES, REFUSAL_MEMORY,
     SMALL_MAX, VERDICT_CLOSED, VERDICT_CORRUPT, VERDICT_DOUBLE, VERDICT_EXPORTED, VERDICT_FOREIGN,
     VERDICT_INTERIOR, VERDICT_LIVE, VERDICT_NULL, VERDICT_OTHER_POOL,
     block_t, event_t, hold_t, pool_config_t, pool_stats_t, pool_t,
@@ -50,6 +51,7 @@ from poolcore._types cimport (
 
 cdef extern from *:
     """
+    #include "poolcore_platform.h"
     /* An int that fits one machine digit, or -1: a negative one, a larger one, or no int. */
     static inline Py_ssize_t small_int(PyObject *o) {
         if (!PyLong_CheckExact(o)) return -1;
@@ -59,15 +61,17 @@ cdef extern from *:
         return Py_SIZE(o) == 1 ? (Py_ssize_t)((PyLongObject *)o)->ob_digit[0] : Py_SIZE(o) == 0 ? 0 : -1;
     #endif
     }
-    /* Without the GIL there is no list of spare Buffers, and views are counted atomically. */
+    /* Without the GIL there is no list of spare Buffers, and views and calls are counted atomically. */
     #ifdef Py_GIL_DISABLED
     #define IS_FREE_THREADED 1
     #define SPARE_MAX 0
-    static inline int64_t views_add(int64_t *views, int64_t n) { return __atomic_add_fetch(views, n, __ATOMIC_ACQ_REL); }
+    static inline int64_t count_add(int64_t *counter, int64_t n) {
+        return (int64_t)atomic_add_u64((uint64_t *)counter, (uint64_t)n) + n;
+    }
     #else
     #define IS_FREE_THREADED 0
     #define SPARE_MAX 512
-    static inline int64_t views_add(int64_t *views, int64_t n) { return *views += n; }
+    static inline int64_t count_add(int64_t *counter, int64_t n) { return *counter += n; }
     #endif
     #define SPARE_ROOM (SPARE_MAX + 1)
     static char FORMAT_BYTES[] = "B";
@@ -77,7 +81,7 @@ cdef extern from *:
     const int SPARE_MAX
     const int SPARE_ROOM
     char *FORMAT_BYTES
-    int64_t views_add(int64_t *views, int64_t n)
+    int64_t count_add(int64_t *counter, int64_t n)
 
 
 cdef extern from "Python.h":
@@ -87,6 +91,7 @@ cdef extern from "Python.h":
     ctypedef struct type_t "PyTypeObject":
         dealloc_t tp_dealloc
         new_t tp_new
+        void *tp_vectorcall
         Py_ssize_t tp_weaklistoffset
     void PyObject_GC_Track(void *o)
     void PyObject_GC_UnTrack(void *o)
@@ -252,10 +257,12 @@ cdef int read_sizes(object sizes, pool_config_t *config) except -1:
             raise TypeError(f"sizes: {size!r} is a {type(size).__name__}, not an int")
         size = PyNumber_Index(size)
         if not 1 <= size <= SMALL_MAX:
-            raise ValueError(f"sizes: {size} is no size class; they are from 1 to {SMALL_MAX} bytes, larger blocks need none")
+            raise ValueError(
+                f"sizes: {size} is no size class; they are from 1 to {SMALL_MAX} bytes, larger blocks need none")
         classes.add((size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
     if not 1 <= len(classes) <= CLASS_MAX:
-        raise ValueError(f"sizes: {len(classes)} size classes (in steps of {ALIGNMENT} bytes); a pool has from 1 to {CLASS_MAX}")
+        raise ValueError(
+            f"sizes: {len(classes)} size classes (in steps of {ALIGNMENT} bytes); a pool has from 1 to {CLASS_MAX}")
     rounded = sorted(classes)
     config.class_count = <uint32_t>len(rounded)
     for i in range(len(rounded)):
@@ -382,16 +389,20 @@ cdef void buffer_dropped(Pool pool, hold_t *hold) noexcept:
     pool.dropped += 1
     if pool.on_drop == DROP_KEEP:
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 hold_forget(pool.engine, hold)
+            call_end(pool)
         else:
             hold_forget(pool.engine, hold)
     else:
         if pool.is_traced:
             PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address)
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 pool_free_held(pool.engine, hold, FREE_DEFER)
+            call_end(pool)
         else:
             pool_free_held(pool.engine, hold, FREE_DEFER)
         if pool.on_drop == DROP_WARN:
@@ -428,11 +439,13 @@ cdef int buffer_export(Buffer buffer) except -1:
         raise BufferError(
             f"address space only: {label(pool)} hands out addresses, and no memory of this process lies behind them"
         )
-    views_add(&pool.views, 1)
+    count_add(&pool.views, 1)
     with cython.critical_section(buffer):
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 failed = hold_export(pool.engine, &buffer.hold)
+            call_end(pool)
         else:
             failed = hold_export(pool.engine, &buffer.hold)
     if failed:
@@ -446,15 +459,24 @@ cdef void buffer_unexport(Buffer buffer, uint64_t address) noexcept:
     cdef Pool pool = buffer.owner
     with cython.critical_section(buffer):
         if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 hold_unexport(pool.engine, &buffer.hold, address)
+            call_end(pool)
         else:
             hold_unexport(pool.engine, &buffer.hold, address)
     view_gone(pool)
 
 
 cdef void view_gone(Pool pool) noexcept:
-    if views_add(&pool.views, -1) == 0 and pool.is_closed and not IS_FREE_THREADED:
+    if count_add(&pool.views, -1) == 0 and pool.is_closed:
+        pool_finish(pool)
+
+
+cdef void call_end(Pool pool) noexcept:
+    """After a call without the GIL: another thread may have closed the pool meanwhile."""
+    count_add(&pool.calls, -1)
+    if pool.is_closed:
         pool_finish(pool)
 
 
@@ -472,6 +494,8 @@ cdef Py_ssize_t buffer_position(Buffer buffer, object key) except -1:
         if not PyIndex_Check(key):
             raise TypeError(f"a Buffer's index is an int or a slice, not {type(key).__name__}")
         index = PyNumber_AsSsize_t(key, IndexError)
+        if buffer.hold.slab == NULL:    # key's __index__ freed it
+            raise dead(buffer)
         if index < 0:
             index += <Py_ssize_t>buffer.hold.size
     if index < 0 or <uint64_t>index >= buffer.hold.size:
@@ -608,8 +632,6 @@ cdef class Buffer:
         index = buffer_position(self, key)
         if byte < 0 or byte > 255:
             raise ValueError(f"a Buffer's byte is from 0 to 255; got {byte}")
-        if self.hold.slab == NULL:
-            raise dead(self)
         if not needs_export(self.owner):
             (<unsigned char *><uintptr_t>self.hold.address)[index] = <unsigned char>byte
             return
@@ -704,8 +726,10 @@ cdef class Block:
         open_or_raise(self.pool)
         buffer = buffer_make(self.pool)
         if self.pool.is_locked:
+            count_add(&self.pool.calls, 1)
             with nogil:
                 failed = hold_adopt(self.pool.engine, &buffer.hold, self.address)
+            call_end(self.pool)
         else:
             failed = hold_adopt(self.pool.engine, &buffer.hold, self.address)
         if failed:
@@ -761,8 +785,9 @@ cdef class Event:
     """What free found, a Verdict; None when it was no free."""
 
     def __repr__(self):
-        return (f"Event(sequence={self.sequence}, time_ns={self.time_ns}, kind={self.kind!r}, address={self.address:#x}, "
-                f"size={self.size}, thread={self.thread}, tag={self.tag!r}, verdict={self.verdict!r})")
+        return (f"Event(sequence={self.sequence}, time_ns={self.time_ns}, kind={self.kind!r}, "
+                f"address={self.address:#x}, size={self.size}, thread={self.thread}, tag={self.tag!r}, "
+                f"verdict={self.verdict!r})")
 
 
 cdef Event event_make(event_t *found):
@@ -835,8 +860,10 @@ cdef class _Live:
         if self.pool is None or self.pool.is_closed:
             raise StopIteration
         if self.pool.is_locked:
+            count_add(&self.pool.calls, 1)
             with nogil:
                 found = pool_next_live(self.pool.engine, self.address, &block)
+            call_end(self.pool)
         else:
             found = pool_next_live(self.pool.engine, self.address, &block)
         if not found:
@@ -931,11 +958,13 @@ cdef uint64_t engine_alloc(Pool pool, uint64_t size, uint64_t alignment, int fla
     cdef object outer
     if pool.is_locked:
         outer = entries_enter(pool)
+        count_add(&pool.calls, 1)
         with nogil:
             if hold == NULL:
                 address = pool_alloc_ex(engine, size, alignment, flags, tag, refusal)
             else:
                 address = pool_alloc_held(engine, size, alignment, flags, tag, hold, refusal)
+        call_end(pool)
         entries_leave(pool, outer, address != 0)
     elif hold == NULL:
         address = pool_alloc_ex(engine, size, alignment, flags, tag, refusal)
@@ -952,8 +981,10 @@ cdef int free_address(Pool pool, uint64_t address) except -1:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             verdict = pool_free_ex(pool.engine, address, 0)
+        call_end(pool)
     else:
         verdict = pool_c_free(pool.engine, <void *><uintptr_t>address)
     if pool.is_traced and verdict == VERDICT_LIVE:
@@ -973,8 +1004,10 @@ cdef int free_buffer(Pool pool, Buffer buffer, uint64_t *address) except -1:
         if buffer.hold.slab == NULL:
             verdict = VERDICT_DOUBLE
         elif pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 verdict = pool_free_held(pool.engine, &buffer.hold, 0)
+            call_end(pool)
         else:
             verdict = pool_free_held(pool.engine, &buffer.hold, 0)
     if pool.is_traced and verdict == VERDICT_LIVE:
@@ -996,8 +1029,10 @@ cdef int block_find(Pool pool, uint64_t address, block_t *block) except -1:
     """1: a block, live or freed, holds `address`; 0: none does."""
     cdef int found
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             found = pool_block_at(pool.engine, address, block)
+        call_end(pool)
     else:
         found = pool_block_at(pool.engine, address, block)
     return found and not block.is_virgin
@@ -1005,8 +1040,10 @@ cdef int block_find(Pool pool, uint64_t address, block_t *block) except -1:
 
 cdef int stats_read(Pool pool, pool_stats_t *stats) except -1:
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             pool_stats(pool.engine, stats)
+        call_end(pool)
     else:
         pool_stats(pool.engine, stats)
     if pool.engine.config.limit_bytes != NO_LIMIT:
@@ -1015,18 +1052,20 @@ cdef int stats_read(Pool pool, pool_stats_t *stats) except -1:
 
 
 cdef void pool_finish(Pool pool) noexcept:
-    """A closed pool without views: its memory goes, and the caller's is the caller's again."""
+    """A closed pool's memory goes once no view and no call needs it; the caller's is the caller's again."""
     cdef PyObject *kind
     cdef PyObject *value
     cdef PyObject *trace
     cdef object memory
-    if pool.is_unmapped:
+    if pool.is_unmapped or pool.views or pool.calls or IS_FREE_THREADED:
         return
     pool.is_unmapped = True
     PyErr_Fetch(&kind, &value, &trace)
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             pool_unmap(pool.engine)
+        call_end(pool)
     else:
         pool_unmap(pool.engine)
     memory = pool.memory
@@ -1158,7 +1197,8 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
     if refusal == REFUSAL_ALIGNMENT:
         raise ValueError(f"align is {align}; {label(pool)} aligns to powers of two up to half its address range")
     if refusal == REFUSAL_CALLBACK:
-        raise RuntimeError(f"{label(pool)}: a request from inside on_map or on_unmap; they may free and ask, not allocate")
+        raise RuntimeError(
+            f"{label(pool)}: a request from inside on_map or on_unmap; they may free and ask, not allocate")
     if is_try:
         return None
     if refusal == REFUSAL_CLOSED or pool.is_closed:
@@ -1170,11 +1210,14 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
     if refusal == REFUSAL_LIMIT_BYTES:
         why = f"limit_bytes is {limit} and {stats.live_bytes} are live; free blocks or raise the limit"
     elif refusal == REFUSAL_LIMIT_BLOCKS:
-        why = f"limit_blocks is {pool.engine.config.limit_blocks} and {stats.live_blocks} are live; free blocks or raise the limit"
+        why = (f"limit_blocks is {pool.engine.config.limit_blocks} and {stats.live_blocks} are live; "
+               "free blocks or raise the limit")
     elif refusal == REFUSAL_FAULT:
-        why = f"its policy {[policy for policy in pool.policies if type(policy).__name__ == 'Faults'][0]!r} chose this request"
+        faults = [policy for policy in pool.policies if type(policy).__name__ == "Faults"]
+        why = f"its policy {faults[0]!r} chose this request"
     else:
-        why = f"{stats.reserved_bytes} bytes are all its address range, {stats.live_bytes} are live; free blocks or make it larger"
+        why = (f"{stats.reserved_bytes} bytes are all its address range, {stats.live_bytes} are live; "
+               "free blocks or make it larger")
     raise errors().PoolExhausted(
         f"{label(pool)} cannot give {what}: {why}; the largest block it could give is {stats.largest_bytes} bytes",
         requested, stats.live_bytes, limit, stats.largest_bytes)
@@ -1194,7 +1237,8 @@ cdef object get_slow(Pool pool, object size, object align, object zero, object t
     if pool.is_closed:
         return refused(pool, size, 1, align, REFUSAL_CLOSED, is_try)
     buffer = buffer_make(pool)
-    if not is_too_large and engine_alloc(pool, bytes_wanted, alignment, ALLOC_ZERO if zero else 0, number, &buffer.hold, &refusal):
+    if not is_too_large and engine_alloc(
+            pool, bytes_wanted, alignment, ALLOC_ZERO if zero else 0, number, &buffer.hold, &refusal):
         return buffer_done(pool, buffer)
     return refused(pool, size, 1, align, refusal, is_try)
 
@@ -1249,8 +1293,10 @@ cdef object free_many_words(Pool pool, const uint64_t *addresses, Py_ssize_t cou
             for i in range(count):
                 verdicts[i] = VERDICT_CLOSED
         elif pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
                 good = pool_free_many(pool.engine, addresses, <uint64_t>count, verdicts)
+            call_end(pool)
         else:
             good = pool_free_many(pool.engine, addresses, <uint64_t>count, verdicts)
         if pool.is_traced:
@@ -1308,10 +1354,12 @@ cdef object memory_read(object memory, pool_config_t *config):
     cdef Py_buffer *view
     if not PyObject_CheckBuffer(memory):
         raise TypeError(
-            f"memory is None, Pages, AddressSpace or a writable buffer such as a bytearray, not {type(memory).__name__} ({memory!r})")
+            "memory is None, Pages, AddressSpace or a writable buffer such as a bytearray, "
+            f"not {type(memory).__name__} ({memory!r})")
     held = memoryview(memory)
     if held.readonly:
-        raise ValueError(f"memory is read-only ({type(memory).__name__}); give a writable buffer such as a bytearray or mmap")
+        raise ValueError(
+            f"memory is read-only ({type(memory).__name__}); give a writable buffer such as a bytearray or mmap")
     if not held.c_contiguous:
         raise ValueError(f"memory has gaps ({type(memory).__name__}); give a contiguous buffer")
     view = PyMemoryView_GET_BUFFER(held)
@@ -1362,12 +1410,13 @@ cdef int pool_shut(Pool pool) except -1:
     pool.is_plain = False
     _open_pools.pop(<uintptr_t>pool.engine, None)
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             pool_close(pool.engine)
+        call_end(pool)
     else:
         pool_close(pool.engine)
-    if pool.views == 0 and not IS_FREE_THREADED:
-        pool_finish(pool)
+    pool_finish(pool)
     return 0
 
 
@@ -1377,8 +1426,10 @@ cdef uint64_t realloc_address(Pool pool, uint64_t from_address, uint64_t size, i
     if not pool.is_locked:
         return pool_realloc(pool.engine, from_address, size, verdict, refusal)
     outer = entries_enter(pool)
+    count_add(&pool.calls, 1)
     with nogil:
         address = pool_realloc(pool.engine, from_address, size, verdict, refusal)
+    call_end(pool)
     entries_leave(pool, outer, address != 0)
     return address
 
@@ -1391,8 +1442,10 @@ cdef uint64_t realloc_buffer(Pool pool, Buffer old, Buffer buffer, uint64_t size
             address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
         else:
             outer = entries_enter(pool)
+            count_add(&pool.calls, 1)
             with nogil:
                 address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
+            call_end(pool)
             entries_leave(pool, outer, address != 0)
     return address
 
@@ -1403,8 +1456,10 @@ cdef int verdict_at(Pool pool, uint64_t address) except -1:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
+        count_add(&pool.calls, 1)
         with nogil:
             verdict = pool_verdict_of(pool.engine, address)
+        call_end(pool)
     else:
         verdict = pool_verdict_of(pool.engine, address)
     return verdict
@@ -1461,6 +1516,7 @@ cdef class Pool:
     cdef int on_drop
     cdef int callback_depth     # callbacks that run now, in all threads
     cdef int64_t views
+    cdef int64_t calls          # of this pool without the GIL that run now, in all threads
     cdef uint64_t dropped
     cdef readonly str name
     """The name it was given."""
@@ -1480,7 +1536,6 @@ cdef class Pool:
         cdef const char *why = NULL
         cdef const char *switches = getenv("POOLCORE")
         cdef str backing = "pages"
-        cdef object owner
         if self.engine != NULL:
             raise RuntimeError(f"{label(self)} is made already: __init__ runs once")
         memset(&config, 0, sizeof(config))
@@ -1515,7 +1570,8 @@ cdef class Pool:
         low_memory = None
         if switches != NULL or policies != ():
             from poolcore.policies import chosen
-            policies = chosen(policies, None if switches == NULL else (<bytes>switches).decode("utf-8", "replace"), backing)
+            names = None if switches == NULL else (<bytes>switches).decode("utf-8", "replace")
+            policies = chosen(policies, names, backing)
             low_memory = policies_read(policies, &config)
         else:
             policies = ()
@@ -1544,8 +1600,9 @@ cdef class Pool:
             engine = pool_open(&config, &why)
         if engine == NULL:
             text = "the engine does not say why" if why == NULL else (<bytes>why).decode()
-            owner = MemoryError if config.backing == BACKING_PAGES else ValueError
-            raise owner(f"{label(self)} cannot be made of {'its own pages' if memory is None else repr(memory)}: {text}")
+            kind = MemoryError if config.backing == BACKING_PAGES else ValueError
+            of = "its own pages" if memory is None else repr(memory) if view is None else type(memory).__name__
+            raise kind(f"{label(self)} cannot be made of {of}: {text}")
         if self.engine != NULL:     # another thread was faster
             pool_close(engine)
             pool_unmap(engine)
@@ -1843,7 +1900,7 @@ cdef class Pool:
         else:
             buffers = []
             try:
-                for i in range(number):
+                for _ in range(number):
                     buffer = buffer_make(self)
                     if not engine_alloc(self, wanted, 0, 0, 0, &buffer.hold, &refusal):
                         break
@@ -1894,8 +1951,10 @@ cdef class Pool:
         try:
             if self.is_locked:
                 outer = entries_enter(self)
+                count_add(&self.calls, 1)
                 with nogil:
                     got = pool_alloc_many(self.engine, wanted, <uint64_t>number, <uint64_t *>view.buf, &refusal)
+                call_end(self)
                 entries_leave(self, outer, got != 0)
             else:
                 got = pool_alloc_many(self.engine, wanted, <uint64_t>number, <uint64_t *>view.buf, &refusal)
@@ -1934,7 +1993,7 @@ cdef class Pool:
             count = PyList_GET_SIZE(blocks)
             for i in range(count):
                 item = PyList_GET_ITEM(blocks, i)
-                if type(<object>item) is not Buffer or (<Buffer>item).owner is not self or (<Buffer>item).hold.slab == NULL:
+                if type(<object>item) is not Buffer or (<Buffer>item).owner is not self:
                     break
             else:
                 for i in range(count):
@@ -1950,7 +2009,7 @@ cdef class Pool:
             PyObject_GetBuffer(blocks, &view, PyBUF_FORMAT | PyBUF_ND)
             try:
                 if view.itemsize == 8 and view.ndim == 1 and view.format != NULL and (
-                        strcmp(view.format, "Q") == 0 or strcmp(view.format, "L") == 0 or strcmp(view.format, "N") == 0):
+                        strcmp(view.format, "Q") == 0 or strcmp(view.format, "L") == 0):
                     return free_many_words(self, <const uint64_t *>view.buf, view.len // 8)
             finally:
                 PyBuffer_Release(&view)
@@ -2037,7 +2096,12 @@ cdef class Pool:
         if found == NULL:
             raise MemoryError(f"no memory for {capacity} events")
         try:
-            with nogil:
+            if self.is_locked:
+                count_add(&self.calls, 1)
+                with nogil:
+                    count = pool_events(self.engine, found, capacity)
+                call_end(self)
+            else:
                 count = pool_events(self.engine, found, capacity)
             return [event_make(found + i) for i in range(count)]
         finally:
@@ -2075,7 +2139,12 @@ cdef class Pool:
     def reset_peak(self):
         """Sets the peaks to what is live now."""
         open_or_raise(self)
-        with nogil:
+        if self.is_locked:
+            count_add(&self.calls, 1)
+            with nogil:
+                pool_reset_peak(self.engine)
+            call_end(self)
+        else:
             pool_reset_peak(self.engine)
 
     def check(self):
@@ -2091,7 +2160,12 @@ cdef class Pool:
             open_or_raise(self)
         if self.is_closed:
             return None
-        with nogil:
+        if self.is_locked:
+            count_add(&self.calls, 1)
+            with nogil:
+                broken = pool_check(self.engine, NULL, NULL)
+            call_end(self)
+        else:
             broken = pool_check(self.engine, NULL, NULL)
         return None if broken == NULL else (<bytes>broken).decode()
 
@@ -2107,7 +2181,12 @@ cdef class Pool:
         """
         cdef uint64_t given
         open_or_raise(self)
-        with nogil:
+        if self.is_locked:
+            count_add(&self.calls, 1)
+            with nogil:
+                given = pool_trim(self.engine)
+            call_end(self)
+        else:
             given = pool_trim(self.engine)
         return given
 
@@ -2131,13 +2210,17 @@ cdef class Pool:
         open_or_raise(self)
         space_or_raise(self)
         while not written:
+            count_add(&self.calls, 1)
             with nogil:
                 room = pool_snapshot_bytes(self.engine)
+            call_end(self)
             open_or_raise(self)
             data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>room)
             out = PyBytes_AS_STRING(data)
+            count_add(&self.calls, 1)
             with nogil:
                 written = pool_snapshot(self.engine, out, room)
+            call_end(self)
         return data if written == room else data[:<Py_ssize_t>written]
 
     def restore(self, snapshot):
@@ -2165,13 +2248,16 @@ cdef class Pool:
         PyObject_GetBuffer(snapshot, &view, PyBUF_SIMPLE)
         try:
             outer = entries_enter(self)
+            count_add(&self.calls, 1)
             with nogil:
                 failed = pool_restore(self.engine, <const char *>view.buf, <uint64_t>view.len, &why)
+            call_end(self)
             entries_leave(self, outer, failed == 0)
         finally:
             PyBuffer_Release(&view)
         if failed:
-            raise ValueError(f"{label(self)} cannot be restored: {'no reason is known' if why == NULL else (<bytes>why).decode()}")
+            text = "the engine does not say why" if why == NULL else (<bytes>why).decode()
+            raise ValueError(f"{label(self)} cannot be restored: {text}")
 
     def close(self, force=False):
         """Ends the pool: its Buffers are dead, its memory is released. Closing again does nothing.
@@ -2186,14 +2272,15 @@ cdef class Pool:
         BufferError
             Views are alive; nothing changed.
         RuntimeError
-            Called from inside one of its callbacks.
+            Called from inside one of its callbacks, or while another thread is in a call that may run one.
         """
         if self.engine == NULL or self.is_closed:
             return
         idle_or_raise(self, "closed")
         if self.views and not force:
             raise BufferError(
-                f"{label(self)} has {self.views} live views of its Buffers: release them, or close(force=True) to let their memory go with the last")
+                f"{label(self)} has {self.views} live views of its Buffers: release them, "
+                "or close(force=True) to let their memory go with the last")
         pool_shut(self)
 
     def __enter__(self):
@@ -2229,13 +2316,16 @@ cdef class Pool:
 
 cdef int space_or_raise(Pool pool) except -1:
     if not pool.is_space:
-        raise ValueError(f"{label(pool)} holds memory, which no snapshot can bring back; pools of an AddressSpace have snapshots")
+        raise ValueError(
+            f"{label(pool)} holds memory, which no snapshot can bring back; pools of an AddressSpace have snapshots")
     return 0
 
 
 cdef int idle_or_raise(Pool pool, str what) except -1:
     if pool.callback_depth:
         raise RuntimeError(f"{label(pool)} cannot be {what} from inside one of its callbacks")
+    if pool.entries is not None and pool.calls:
+        raise RuntimeError(f"{label(pool)} cannot be {what} while another thread is in a call that may run a callback")
     return 0
 
 
@@ -2246,3 +2336,4 @@ _buffer_new_made = (<type_t *>Buffer).tp_new
 _buffer_weak_offset = (<type_t *>Buffer).tp_weaklistoffset
 (<type_t *>Buffer).tp_dealloc = buffer_dealloc
 (<type_t *>Buffer).tp_new = buffer_new_refused
+(<type_t *>Buffer).tp_vectorcall = NULL         # calling the type goes to tp_new

@@ -156,7 +156,7 @@ cdef struct slab_t:
     uint32_t granules           # of a free extent or a run
     uint8_t place
     uint8_t flags
-    uint16_t record_units       # `records` is this many metadata units; they stay with the granule until it needs others
+    uint16_t record_units       # metadata units of `records`; they stay with the granule until it needs others
 
     slab_t *next                # in the list of its place or bin
     slab_t *prev

@@ -23,6 +23,7 @@ class Setting:
     _kwargs: dict[str, object]
 
     def __new__(cls, *args: object, **kwargs: object) -> Setting:
+        """Remembers how it was written."""
         self = object.__new__(cls)
         object.__setattr__(self, "_args", args)
         object.__setattr__(self, "_kwargs", kwargs)
@@ -73,7 +74,7 @@ def _whole(owner: str, name: str, value: SupportsIndex, least: int, most: int = 
     return number
 
 
-def _called(owner: str, name: str, value: object) -> None:
+def _called(owner: str, name: str, value: Callable[..., object] | None) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{owner}: {name} is a function or None, not {type(value).__name__} ({value!r})")
 
@@ -140,12 +141,14 @@ class AddressSpace(Setting):
         first = _whole("AddressSpace", "base", base, 0)
         if first < PAGE_BYTES:
             raise ValueError(
-                f"AddressSpace: base {first:#x} is in page zero, whose addresses mean no block; begin at 0x1000 or above"
+                f"AddressSpace: base {first:#x} is in page zero, whose addresses mean no block; "
+                "begin at 0x1000 or above"
             )
         span = _whole("AddressSpace", "size", size, 1, SPACE_MAX)
         if first + span > 1 << 64:
             raise ValueError(
-                f"AddressSpace: base {first:#x} and size {span:#x} reach beyond 2**64; from there at most {(1 << 64) - first:#x} bytes fit"
+                f"AddressSpace: base {first:#x} and size {span:#x} reach beyond 2**64; "
+                f"from there at most {(1 << 64) - first:#x} bytes fit"
             )
         _called("AddressSpace", "on_map", on_map)
         _called("AddressSpace", "on_unmap", on_unmap)
@@ -153,7 +156,7 @@ class AddressSpace(Setting):
         self._freeze(base=first, size=span, on_map=on_map, on_unmap=on_unmap, on_copy=on_copy)
 
     def _shown(self, value: object) -> str:
-        return _name(value) if callable(value) else hex(value) if isinstance(value, int) else repr(value)
+        return hex(value) if isinstance(value, int) else _name(value)
 
 
 class Guard(Setting):

@@ -34,7 +34,7 @@ class Verdict(IntEnum):
 class _Figures:
     """Named numbers that cannot be changed, compared by value."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __init__(self, **figures: object) -> None:
         missing = [name for name in self.__slots__ if name not in figures]

@@ -1,3 +1,6 @@
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Callee:
     """An allocator as two addresses; with ``pool`` both are called with it as their first argument."""
 
@@ -9,14 +12,16 @@ class Callee:
         self, name: str, alloc: int, free: int, pool: int | None = None, owner: object = None
     ) -> None: ...
 
+@disjoint_base
 class FloorPool:
     """Owns the memory of a floor."""
 
-    def __init__(self, size: int, capacity_bytes: int) -> None: ...
+    def __new__(cls, size: int, capacity_bytes: int) -> FloorPool: ...
 
 def floor(name: str, size: int, capacity_bytes: int = ...) -> Callee: ...
 def verify(callee: Callee, count: int, low: int, high: int, seed: int = ...) -> None: ...
 
+@disjoint_base
 class Pair:
     """LIFO pairs of one size beside live blocks of the same size."""
 
@@ -24,13 +29,14 @@ class Pair:
     def run(self, count: int) -> tuple[int, int]: ...
     def close(self) -> None: ...
 
+@disjoint_base
 class Blocks:
     """Slots for live blocks, and a drawn sequence of steps that fills and replaces them."""
 
     live: int
     own_bytes: int
     live_bytes: int
-    def __init__(self, callee: Callee, live: int, capacity: int = ...) -> None: ...
+    def __new__(cls, callee: Callee, live: int, capacity: int = ...) -> Blocks: ...
     def draw(self, low: int, high: int, count: int, seed: int) -> None: ...
     def draw_batch(self, size: int, seed: int) -> None: ...
     def fill(self, whole: bool = ..., touch: bool = ...) -> None: ...
@@ -43,6 +49,7 @@ def run_threads(callees: list[Callee], size: int, count: int, cpus: list[int]) -
 def run_handoff(callee: Callee, size: int, count: int, cpus: list[int]) -> tuple[int, float]: ...
 def run_first(callee: Callee, size: int, cpu: int) -> tuple[int, float]: ...
 
+@disjoint_base
 class NoOp:
     """Methods with the signatures of `Pool.get` and `Pool.free` that do nothing."""
 

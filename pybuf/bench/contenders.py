@@ -71,6 +71,10 @@ class Functions:
 class _Origin(ctypes.Structure):
     """What dladdr(3) fills in."""
 
+    file: bytes | None
+    base: int | None
+    symbol: bytes | None
+    address: int | None
     _fields_ = (
         ("file", ctypes.c_char_p),
         ("base", ctypes.c_void_p),

@@ -84,7 +84,7 @@ def _next_stop(process: int) -> int:
 
 
 def _command(name: str, size: int, count: int) -> list[str]:
-    return [sys.executable, "-m", __spec__.name, name, str(size), str(count)]
+    return [sys.executable, "-P", "-m", __spec__.name, name, str(size), str(count)]
 
 
 def _main(name: str, size: int, count: int, is_traced: bool) -> None:

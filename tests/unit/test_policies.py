@@ -1,169 +1,217 @@
-"""Each policy seen to act, from outside of the pool."""
+"""Policies and backings as values, the environment switch, and that each policy acts."""
 
-from __future__ import annotations
-
-import ctypes
-import signal
+import copy
+import pickle
 import subprocess
 import sys
 
 import pytest
 
 import poolcore
-from poolcore import Events, Faults, Fill, Guard, LowMemory, Pool, PoolExhausted, Quarantine, Verdict
+from poolcore import (
+    AddressSpace,
+    Events,
+    Faults,
+    Fill,
+    FreeError,
+    Guard,
+    LowMemory,
+    Pool,
+    PoolExhausted,
+    Quarantine,
+    Verdict,
+)
+
+WRITTEN = [
+    "Guard()",
+    "Guard(every=1)",
+    "Quarantine(blocks=8)",
+    "Quarantine(bytes=4096)",
+    "Fill(alloc=0xCD, free=0xDD)",
+    "Events(capacity=16)",
+    "Faults(nth=3)",
+    "Faults(rate=0.5, seed=7)",
+    "Faults(window=(2, 4))",
+    "LowMemory(print)",
+    "Pages(reserve=1048576, huge=True)",
+    "AddressSpace(0x10000, 0x100000)",
+    "AddressSpace(base=0x10000, size=0x100000, on_map=print)",
+]
 
 
-def status_of(program: str) -> int:
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60).returncode
+def read(written):
+    return eval(written, {name: getattr(poolcore, name) for name in poolcore.__all__})
 
 
-@pytest.mark.parametrize("size", [16, 48, 1504, 4096, 65536, 100_000])
-@pytest.mark.parametrize("offset", [-1, 0])
-def test_guard_kills_a_child_at_the_first_byte_past_the_block(size: int, offset: int) -> None:
-    status = status_of(
-        "import ctypes, poolcore\n"
-        "pool = poolcore.Pool(policies=[poolcore.Guard()])\n"
-        f"block = pool.alloc({size})\n"
-        f"ctypes.memset(block + {size} + {offset}, 1, 1)\n")
-    assert status == (0 if offset < 0 else -signal.SIGSEGV)
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_policy_prints_as_written_and_compares_by_value(written):
+    policy, again = read(written), read(written)
+    assert repr(policy) == written
+    assert policy == again
+    assert hash(policy) == hash(again)
+    assert copy.deepcopy(policy) == pickle.loads(pickle.dumps(policy)) == policy
 
 
-def test_guard_finds_a_write_into_the_slack_when_the_block_is_freed() -> None:
-    with Pool(policies=[Guard()]) as pool:
-        block = pool.alloc(17)
-        assert block % 16 == 0
-        ctypes.memset(block + 17, 1, 1)
-        assert pool.try_free(block) == Verdict.CORRUPT
-
-
-def test_guard_kills_a_child_that_touches_a_freed_block() -> None:
-    assert status_of(
-        "import ctypes, poolcore\n"
-        "pool = poolcore.Pool(policies=[poolcore.Guard()])\n"
-        "block = pool.alloc(1500)\n"
-        "pool.free(block)\n"
-        "ctypes.memset(block, 1, 1)\n") == -signal.SIGSEGV
-
-
-@pytest.mark.parametrize("count", [1, 2, 16, 100])
-def test_quarantine_delays_reuse_by_exactly_its_count(count: int) -> None:
-    """The block comes back once `count` others were freed after it, not one earlier."""
-    with Pool(sizes=1500, policies=[Quarantine(blocks=count)]) as pool:
-        first = pool.alloc(1500)
-        pool.free(first)
-        for _ in range(count - 1):
-            pool.free(pool.alloc(1500))
-            assert pool.try_free(first) == Verdict.DOUBLE
-        held = [pool.alloc(1500) for _ in range(200)]
-        assert first not in held
-        pool.free(held.pop())
-        assert first in [pool.alloc(1500) for _ in range(200)]
-
-
-def test_quarantine_in_bytes_holds_no_more_than_they_allow() -> None:
-    with Pool(sizes=1024, policies=[Quarantine(bytes=10 * 1024)]) as pool:
-        blocks = [pool.alloc(1024) for _ in range(20)]
-        for block in blocks:
-            pool.free(block)
-        again = {pool.alloc(1024) for _ in range(10)}
-        assert again.isdisjoint(blocks[10:])
-
-
-def test_quarantine_is_drained_before_a_request_is_refused() -> None:
-    with Pool(memory=bytearray(1 << 18), policies=[Quarantine(blocks=100_000)]) as pool:
-        for _ in range(1000):
-            pool.free(pool.alloc(1500))
-        assert pool.check() is None
-
-
-@pytest.mark.parametrize("nth", [1, 2, 7])
-def test_faults_refuse_exactly_the_nth_request(nth: int) -> None:
-    with Pool(policies=[Faults(nth=nth)]) as pool:
-        answers = [pool.try_alloc(100) for _ in range(20)]
-        assert [i + 1 for i, address in enumerate(answers) if not address] == [nth]
-
-
-def test_faults_refuse_exactly_a_window() -> None:
-    with Pool(policies=[Faults(window=(3, 6))]) as pool:
-        answers = [bool(pool.try_alloc(100)) for _ in range(8)]
-        assert answers == [True, True, False, False, False, True, True, True]
-
-
-def test_faults_with_a_rate_repeat_by_their_seed() -> None:
-    def refused(seed: int) -> list[bool]:
-        with Pool(policies=[Faults(rate=0.3, seed=seed)]) as pool:
-            return [pool.try_alloc(100) == 0 for _ in range(500)]
-
-    assert refused(1) == refused(1) != refused(2)
-    assert 100 < sum(refused(1)) < 200
-
-
-def test_low_memory_is_asked_once_and_the_request_succeeds_after_it_freed() -> None:
-    asked: list[int] = []
-
-    def give_back(size: int) -> None:
-        asked.append(size)
-        pool.free(kept.pop())
-
-    with Pool(limit_blocks=3, policies=[LowMemory(give_back)]) as pool:
-        kept = [pool.alloc(100) for _ in range(3)]
-        assert pool.alloc(77)
-        assert asked == [77]
-
-
-def test_low_memory_that_frees_nothing_leaves_the_refusal() -> None:
-    asked: list[int] = []
-    with Pool(limit_blocks=1, policies=[LowMemory(asked.append)]) as pool:
-        pool.alloc(1)
-        with pytest.raises(PoolExhausted):
-            pool.alloc(55)
-        assert asked == [55]
-
-
-def test_events_keep_the_order_and_the_last_when_the_ring_wraps() -> None:
-    with Pool(policies=[Events(capacity=8)]) as pool:
-        blocks = [pool.alloc(100 + i) for i in range(3)]
-        pool.free(blocks[1])
-        pool.try_free(blocks[1])
-        events = pool.events()
-        assert [event.address for event in events] == [*blocks, blocks[1], blocks[1]]
-        assert [event.sequence for event in events] == sorted(event.sequence for event in events)
-        for i in range(20):
-            pool.free(pool.alloc(i))
-        events = pool.events()
-        assert len(events) == 8
-        assert [event.sequence for event in events] == list(range(events[0].sequence, events[0].sequence + 8))
-        assert [event.size for event in events if event.kind == events[0].kind] == [16, 17, 18, 19]
-
-
-def test_fill_marks_new_and_freed_memory_and_sees_a_write_after_free() -> None:
-    with Pool(sizes=256, policies=[Fill(alloc=0xAB, free=0xEF)]) as pool:
-        block = pool.alloc(256)
-        assert ctypes.string_at(block, 256) == b"\xab" * 256
-        pool.free(block)
-        assert ctypes.string_at(block, 256) == b"\xef" * 256
-        ctypes.memset(block + 100, 1, 1)
-        assert block not in [pool.alloc(256) for _ in range(300)]
-
-
-def test_fill_sees_a_write_past_the_requested_size() -> None:
-    with Pool(sizes=256, policies=[Fill()]) as pool:
-        block = pool.alloc(200)
-        ctypes.memset(block + 200, 1, 1)
-        assert pool.try_free(block) == Verdict.CORRUPT
-
-
-def test_policies_are_frozen_comparable_and_printed_as_written() -> None:
+def test_values_compare_and_spellings_do_not():
     assert Guard() == Guard(every=1) != Guard(every=2)
-    assert repr(Quarantine(blocks=16)) == "Quarantine(blocks=16)"
-    assert hash(Fill()) == hash(Fill(alloc=0xCD, free=0xDD))
-    with pytest.raises(AttributeError):
-        Guard().every = 3  # type: ignore[misc]
-    with Pool(policies=[Guard(every=4), Events(capacity=16)]) as pool:
-        assert set(pool.policies) == {Guard(every=4), Events(capacity=16)}
+    assert Faults(nth=1) != Faults(window=(1, 2))
+    assert Quarantine(blocks=1) != Events(capacity=1)
 
 
-def test_guard_over_the_callers_buffer_is_refused_and_names_fill() -> None:
-    with pytest.raises(ValueError, match="Fill"):
-        Pool(memory=bytearray(1 << 20), policies=[Guard()])
-    assert poolcore.Pool(memory=bytearray(1 << 20), policies=[Fill()])
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_policy_cannot_be_changed(written):
+    policy = read(written)
+    for name in type(policy).__slots__:
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            setattr(policy, name, 1)
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            delattr(policy, name)
+
+
+def test_pool_tells_its_policies():
+    policies = (Events(capacity=8), Quarantine(blocks=2))
+    with Pool(policies=list(policies)) as pool:
+        assert pool.policies == policies
+    assert Pool().policies == ()
+
+
+def test_quarantine_delays_reuse_by_its_count():
+    with Pool(policies=[Quarantine(blocks=3)]) as pool:
+        first = pool.alloc(100)
+        others = [pool.alloc(100) for _ in range(3)]
+        pool.free(first)
+        assert pool.block_at(first).state == "quarantined"
+        assert pool.try_free(first) is Verdict.DOUBLE
+        for address in others:
+            assert pool.block_at(first).state == "quarantined"
+            pool.free(address)
+        assert pool.block_at(first).state == "free"
+
+
+def test_fill_marks_new_and_freed_bytes_and_sees_a_late_write():
+    memory = bytearray(1 << 18)
+    with Pool(memory=memory, policies=[Fill(alloc=0xA5, free=0x5A)]) as pool:
+        buffer = pool.get(64)
+        assert bytes(buffer) == b"\xa5" * 64
+        buffer[:] = b"needle!!" * 8
+        at = memory.index(b"needle!!")
+        buffer.free()
+        assert memory[at : at + 64] == b"\x5a" * 64
+        memory[at + 3] = 1
+        reused = pool.get_many(64, 300)
+        assert pool.stats().corrupt_blocks == 1
+        del reused
+
+
+def test_fill_sees_an_overrun_on_free():
+    memory = bytearray(1 << 18)
+    with Pool(memory=memory, policies=[Fill()]) as pool:
+        buffer = pool.get(60)
+        buffer[:8] = b"needle!!"
+        memory[memory.index(b"needle!!") + 60] = 1
+        with pytest.raises(FreeError) as caught:
+            buffer.free()
+        assert caught.value.verdict is Verdict.CORRUPT
+        assert "CORRUPT" in str(caught.value)
+
+
+def test_guard_ends_the_process_at_the_first_byte_past_the_block():
+    program = """
+import ctypes, sys
+from poolcore import Guard, Pool
+buffer = Pool(policies=[Guard()]).get(1600)
+ctypes.memset(buffer.address, 1, 1600 + int(sys.argv[1]))
+print("survived")
+"""
+    inside, past = (
+        subprocess.run([sys.executable, "-c", program, past], capture_output=True, text=True) for past in "01"
+    )
+    assert inside.stdout == "survived\n"
+    assert past.returncode == -11
+
+
+def test_events_are_remembered_and_explained():
+    with Pool(policies=[Events(capacity=4)]) as pool:
+        address = pool.alloc(100, tag="evnt")
+        pool.free(address)
+        pool.try_free(address)
+        events = pool.events()
+        assert [event.kind for event in events] == ["alloc", "free", "rejected"]
+        assert [event.address for event in events] == [address] * 3
+        assert (events[0].size, events[0].tag) == (100, "evnt")
+        assert events[2].verdict is Verdict.DOUBLE
+        assert [event.sequence for event in events] == sorted({event.sequence for event in events})
+        assert f"allocated as event {events[0].sequence}" in pool.explain(address)
+        assert f"freed as event {events[1].sequence}" in pool.explain(address)
+        for _ in range(10):
+            pool.alloc(1)
+        assert len(pool.events()) == 4
+
+
+def test_without_the_policy_there_are_no_events():
+    with Pool() as pool:
+        pool.alloc(1)
+        assert pool.events() == []
+
+
+def test_faults_refuse_exactly_the_chosen_requests():
+    def refused(policy):
+        with Pool(policies=[policy]) as pool:
+            return [number for number in range(1, 101) if not pool.try_alloc(10)]
+
+    assert refused(Faults(nth=3)) == [3]
+    assert refused(Faults(window=(2, 5))) == [2, 3, 4]
+    assert refused(Faults(rate=1.0)) == list(range(1, 101))
+    assert refused(Faults(rate=0.0)) == []
+    assert refused(Faults(rate=0.3, seed=1)) == refused(Faults(rate=0.3, seed=1)) != refused(Faults(rate=0.3, seed=2))
+
+
+def test_a_fault_names_its_policy():
+    with Pool(policies=[Faults(nth=1)]) as pool, pytest.raises(PoolExhausted, match=r"Faults\(nth=1\)"):
+        pool.get(10)
+
+
+@pytest.mark.parametrize("takes_size", [True, False])
+def test_low_memory_frees_and_the_request_succeeds(takes_size):
+    asked = []
+
+    def with_size(size):
+        asked.append(size)
+        kept.pop().free()
+
+    callback = with_size if takes_size else lambda: with_size(100)
+    with Pool(limit_blocks=1, policies=[LowMemory(callback)]) as pool:
+        kept = [pool.get(100)]
+        assert pool.get(100)
+        assert asked == [100]
+
+
+def test_low_memory_that_answers_false_gives_up():
+    with Pool(limit_blocks=0, policies=[LowMemory(lambda size: False)]) as pool, pytest.raises(PoolExhausted):
+        pool.get(1)
+
+
+def test_an_exception_in_low_memory_reaches_the_caller():
+    def callback(size):
+        raise ZeroDivisionError
+
+    with Pool(limit_blocks=0, policies=[LowMemory(callback)]) as pool, pytest.raises(ZeroDivisionError):
+        pool.get(1)
+
+
+def test_the_environment_switches_policies_on(monkeypatch):
+    monkeypatch.setenv("POOLCORE", "guard, Events")
+    assert Pool().policies == (Guard(), Events())
+    assert Pool(policies=[Guard(every=4)]).policies == (Guard(every=4), Events())
+
+
+def test_the_environment_leaves_out_what_a_backing_cannot_do(monkeypatch):
+    monkeypatch.setenv("POOLCORE", "guard,fill,events")
+    assert [type(policy) for policy in Pool(memory=bytearray(1 << 18)).policies] == [Fill, Events]
+    assert [type(policy) for policy in Pool(memory=AddressSpace(4096, 1 << 20)).policies] == [Events]
+
+
+def test_the_environment_warns_of_unknown_names(monkeypatch):
+    monkeypatch.setenv("POOLCORE", "gaurd")
+    with pytest.warns(RuntimeWarning, match="'gaurd'; known are guard, quarantine, fill, events"):
+        assert Pool().policies == ()

@@ -1,0 +1,3 @@
+from typing import Final
+
+C_API: Final[object]

@@ -1,0 +1,57 @@
+/* The engine's side of the interleaving explorer: compiled with -fsanitize=thread and linked with
+ * interleave.c in place of the sanitizer's runtime, so that every access to memory that the shipped
+ * code makes, atomic or plain, calls a hook there first. */
+#include <stddef.h>
+#include <stdint.h>
+
+static const char *yield_name = "";
+#define POOLCORE_YIELD(name) (yield_name = (name))
+
+/* Calls of libc that write memory behind the hooks' backs. */
+void *hook_memset(void *to, int value, size_t bytes);
+void *hook_memcpy(void *to, const void *from, size_t bytes);
+#include <string.h>
+#define memset hook_memset
+#define memcpy hook_memcpy
+
+#include "engine.h"
+
+void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited) {
+    static pool_config_t config;
+    const char *why = NULL;
+    config = (pool_config_t){0};
+    config.backing = ENUM(BACKING_BUFFER);
+    config.base = (uint64_t)(uintptr_t)memory;
+    config.size = bytes;
+    config.class_count = 2;
+    config.class_bytes[0] = block_bytes;
+    config.class_bytes[1] = 65536;
+    config.limit_bytes = config.limit_blocks = is_limited ? 1 << 20 : UINT64_MAX;
+    return ENGINE(pool_open)(&config, &why);
+}
+
+uint64_t engine_alloc(void *pool, uint64_t size) { return ENGINE(pool_alloc)(pool, size); }
+uint64_t engine_trim(void *pool) { return ENGINE(pool_trim)(pool); }
+void engine_thread_end(void) {
+    void *thread = thread_heaps[7];
+    if (thread != (void *)thread_no_heap && thread != (void *)&ENGINE_VARIABLE(thread_ended))
+        ENGINE(thread_end)(thread);
+}
+int engine_free(void *pool, uint64_t address) { return ENGINE(pool_free)(pool, address); }
+const char *engine_check(void *pool, uint64_t *where) { return ENGINE(pool_check)(pool, where, NULL); }
+
+void engine_counters(void *pool, uint64_t *live, uint64_t *allocs, uint64_t *frees, uint64_t *late) {
+    static pool_stats_t stats;
+    ENGINE(pool_stats)(pool, &stats);
+    *live = stats.live_blocks;
+    *allocs = stats.total_allocs;
+    *frees = stats.total_frees;
+    *late = stats.late_double_frees;
+}
+
+int engine_is_live(void *pool, uint64_t address) {
+    return ENGINE(pool_verdict_of)(pool, address) == ENUM(VERDICT_LIVE);
+}
+
+void **engine_slots(void) { return thread_heaps; }
+const char **engine_yield_name(void) { return &yield_name; }
