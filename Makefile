@@ -1,7 +1,7 @@
 # make demo    builds, installs into .venv and replays the shipped trace
 # make test    the same with what the tests need, then the tests
-# make check   linters and type checks        make ratios   every row of the speed table
-# make wheel   sdist, and the wheel built from it
+# make check   linters and type checks        make sanitize the C-level stress under ASan, UBSan and TSan
+# make ratios  every row of the speed table   make wheel    sdist, and the wheel built from it
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ SOURCES := setup.py pyproject.toml $(shell find $(wildcard poolcore pybuf) -type
 	! -name '*.so' ! -name '*.c' ! -path '*/__pycache__/*')
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check ratios wheel clean
+.PHONY: demo test check sanitize ratios wheel clean
 
 demo: .venv/demo
 	$(BIN)/pybuf replay -o replay
@@ -22,6 +22,9 @@ check: .venv/test
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint poolcore pybuf
 	$(BIN)/mypy
 	$(BIN)/python -P -m mypy.stubtest poolcore pybuf --allowlist .ci/stubtest.txt
+
+sanitize: .venv/test
+	$(BIN)/python tests/stress/sanitize.py
 
 ratios: .venv/test
 	$(BIN)/python -P -m pybuf.bench.ratios
