@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
-    atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr,
+    atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr, atomic_store_u64,
     bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
     os_lock, os_lock_init, os_map, os_page_bytes, os_protect, os_release, os_reserve, os_thread_id,
     os_unlock, os_unprotect,
@@ -2235,26 +2235,47 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
     return realloc_any(pool, hold.address, hold, to_hold, size, verdict, refusal)
 
 
+cdef int pool_many_refusal(pool_t *pool, uint64_t size, uint64_t count) noexcept nogil:
+    """The limit that `count` blocks of `size` bytes cannot keep, unless somebody frees meanwhile."""
+    if not pool.is_policed or pool.is_closed or pool.config.on_low_memory != NULL:
+        return REFUSAL_NONE
+    if pool.config.limit_blocks - pool.live_blocks < count:
+        return REFUSAL_LIMIT_BLOCKS
+    if size and (pool.config.limit_bytes - pool.live_bytes) // size < count:
+        return REFUSAL_LIMIT_BYTES
+    return REFUSAL_NONE
+
+
+cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks, uint64_t peak_bytes) noexcept nogil:
+    """After `count` allocations were undone by as many frees: as if they had never been, peaks too."""
+    cdef heap_t *heap = heap_here(pool)
+    if heap == NULL or count == 0:
+        return
+    heap.retired_total -= count
+    if pool.is_policed:
+        atomic_store_u64(&pool.peak_blocks, peak_blocks)
+        atomic_store_u64(&pool.peak_bytes, peak_bytes)
+
+
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil:
-    cdef uint64_t i
-    if pool.is_policed:
-        if pool.config.limit_blocks - pool.live_blocks < count:
-            refusal[0] = REFUSAL_LIMIT_BLOCKS
-            return 0
-        if size and (pool.config.limit_bytes - pool.live_bytes) // size < count:
-            refusal[0] = REFUSAL_LIMIT_BYTES
-            return 0
+    cdef uint64_t i, done
+    cdef uint64_t peak_blocks = pool.peak_blocks
+    cdef uint64_t peak_bytes = pool.peak_bytes
+    refusal[0] = pool_many_refusal(pool, size, count)
+    if refusal[0] != REFUSAL_NONE:
+        return 0
     for i in range(count):
         addresses[i] = pool_alloc(pool, size)
         if addresses[i] == 0:
             addresses[i] = alloc_any(pool, size, 0, 0, 0, NULL, refusal)
         if addresses[i] == 0:
+            done = i
             while i:
                 i -= 1
                 free_any(pool, addresses[i], 0)
+            pool_forget_allocs(pool, done, peak_blocks, peak_bytes)
             return 0
-    refusal[0] = REFUSAL_NONE
     return count
 
 

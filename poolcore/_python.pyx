@@ -37,6 +37,7 @@ from poolcore._pool cimport (
     pool_free_ex, pool_free_held, pool_free_many, pool_next_live, pool_of, pool_open, pool_realloc,
     pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
     pool_trim, pool_unmap, pool_verdict_of,
+    pool_forget_allocs, pool_many_refusal,
 )
 from poolcore._types cimport (
     ALIGNMENT, ALLOC_ZERO, BACKING_BUFFER, BACKING_PAGES, BACKING_SPACE, CLASS_MAX, EVENT_ALLOC,
@@ -1895,9 +1896,16 @@ cdef class Pool:
         cdef PyObject *o
         cdef Buffer buffer
         cdef list buffers
+        cdef uint64_t peak_blocks, peak_bytes
         open_or_raise(self)
         if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
             return refused(self, size, count, None, refusal, False)
+        peak_blocks = self.engine.peak_blocks
+        peak_bytes = self.engine.peak_bytes
+        refusal = pool_many_refusal(self.engine, wanted, <uint64_t>number)
+        if refusal:
+            return refused(self, size, count, None, refusal, False)
+        refusal = REFUSAL_MEMORY
         if self.is_plain:
             buffers = PyList_New(number)
             for i in range(number):
@@ -1922,7 +1930,9 @@ cdef class Pool:
             except BaseException:
                 give_back(self, buffers)
                 raise
+        i = len(buffers)
         give_back(self, buffers)
+        pool_forget_allocs(self.engine, <uint64_t>i, peak_blocks, peak_bytes)
         return refused(self, size, count, None, refusal, False)
 
     def alloc_many(self, size, count):
