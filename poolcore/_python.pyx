@@ -61,6 +61,7 @@ cdef extern from *:
         return Py_SIZE(o) == 1 ? (Py_ssize_t)((PyLongObject *)o)->ob_digit[0] : Py_SIZE(o) == 0 ? 0 : -1;
     #endif
     }
+    typedef PyObject *(*fastcall_t)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
     /* Without the GIL there is no list of spare Buffers, and views and calls are counted atomically. */
     #ifdef Py_GIL_DISABLED
     #define IS_FREE_THREADED 1
@@ -77,6 +78,7 @@ cdef extern from *:
     static char FORMAT_BYTES[] = "B";
     """
     Py_ssize_t small_int(object o)
+    ctypedef PyObject *(*fastcall_t)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *) except NULL
     const bint IS_FREE_THREADED
     const int SPARE_MAX
     const int SPARE_ROOM
@@ -88,7 +90,12 @@ cdef extern from "Python.h":
     # Declared here and not cimported: these must not touch the refcount of what they are given.
     ctypedef void (*dealloc_t "destructor")(PyObject *) noexcept
     ctypedef PyObject *(*new_t "newfunc")(type_t *, PyObject *, PyObject *) except NULL
+    ctypedef struct method_t "PyMethodDef":
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
     ctypedef struct type_t "PyTypeObject":
+        method_t *tp_methods
         dealloc_t tp_dealloc
         new_t tp_new
         void *tp_vectorcall
@@ -112,6 +119,8 @@ cdef extern from "Python.h":
     int PyObject_CheckBuffer(object o)
     object PySequence_Repeat(object o, Py_ssize_t count)
     enum:
+        METH_FASTCALL
+        METH_KEYWORDS
         PyBUF_WRITABLE
         PyBUF_FORMAT
         PyBUF_ND
@@ -1697,15 +1706,7 @@ cdef class Pool:
         RuntimeError
             Called from inside `on_map` or `on_unmap`.
         """
-        cdef Py_ssize_t wanted = small_int(size)
-        cdef PyObject *o
-        cdef int refusal
-        if wanted < 0 or not self.is_plain or align is not None or zero is not False or tag is not None:
-            return get_slow(self, size, align, zero, tag, False)
-        o = plain_get(self, <uint64_t>wanted, &refusal)
-        if o == NULL:
-            return refused(self, size, 1, None, refusal, False)
-        return <object>o
+        return get_slow(self, size, align, zero, tag, False)     # get_fast comes first
 
     def try_get(self, size, *, align=None, zero=False, tag=None):
         """Like `get`, but None where `get` raises PoolExhausted, and on a closed pool.
@@ -2340,6 +2341,40 @@ cdef int idle_or_raise(Pool pool, str what) except -1:
         raise RuntimeError(f"{label(pool)} cannot be {what} while another thread is in a call that may run a callback")
     return 0
 
+
+# Pool.get with just a size, which is nearly every call, without the general reading of arguments: that takes and
+# drops a reference to every default, which costs more than the block.
+
+cdef fastcall_t _get_made = NULL
+
+
+cdef PyObject *get_fast(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) except NULL:
+    cdef Py_ssize_t wanted
+    cdef PyObject *buffer
+    cdef int refusal
+    if count == 1 and names == NULL and (<Pool>o).is_plain:
+        wanted = small_int(<object>args[0])
+        if wanted >= 0:
+            buffer = plain_get(<Pool>o, <uint64_t>wanted, &refusal)
+            if buffer != NULL:
+                Py_SET_REFCNT(buffer, 1)
+                return buffer
+    return _get_made(o, args, count, names)
+
+
+cdef int get_install() except -1:
+    """Puts get_fast into Pool's table of methods, which every way of calling `get` reads."""
+    global _get_made
+    cdef method_t *method = (<type_t *>Pool).tp_methods
+    while method != NULL and method.ml_name != NULL:
+        if strcmp(method.ml_name, b"get") == 0 and method.ml_flags == METH_FASTCALL | METH_KEYWORDS:
+            _get_made = <fastcall_t>method.ml_meth
+            method.ml_meth = <void *>get_fast
+        method += 1
+    return 0
+
+
+get_install()
 
 # Buffer's own tp_dealloc and tp_new, put in place while no Buffer exists. The class is final, so no
 # subclass has inherited the others.
