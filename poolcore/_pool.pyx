@@ -1948,11 +1948,15 @@ cdef uint64_t pool_alloc_ex(pool_t *pool, uint64_t size, uint64_t alignment, int
 
 cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag,
                               hold_t *hold, int *refusal) noexcept nogil:
+    return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
+
+
+cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
     cdef heap_t *heap = <heap_t *>thread_heap_at(pool.slot_offset)
     cdef slab_t *slab
     cdef uint32_t index
     cdef uint64_t address
-    if heap.pool == pool and size <= pool.small_max and not (alignment | flags | tag):
+    if heap.pool == pool and size <= pool.small_max:
         slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
         # slab_none has no holders, so it is not refreshed.
         if slab.holders != NULL and slab.tags == NULL and slab_refresh(slab):
@@ -1965,7 +1969,12 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
             hold.views = 0
             slab.holders[index] = hold
             return address
-    return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
+    return pool_get_slow(pool, size, hold)
+
+
+cdef uint64_t pool_get_slow(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
+    cdef int refusal
+    return alloc_any(pool, size, 0, 0, 0, hold, &refusal)
 
 
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
