@@ -7,6 +7,9 @@
 #define ENGINE_H
 
 #define POOLCORE_ENGINE 1
+#ifdef __SANITIZE_THREAD__
+#undef __SEG_FS         /* the instrumentation takes such an access for an ordinary address */
+#endif
 #include "_pool.c"
 
 #define slab_t struct __pyx_t_8poolcore_6_types_slab_t

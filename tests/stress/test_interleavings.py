@@ -3,22 +3,49 @@ exploration notices when a part of the protocol is missing."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
 from engine_build import HERE, WITHOUT_PYTHON, compile_program, generate, run
 
 # blocks to a slab : calls of the first thread / calls of the second, as interleave.c reads them
-SCENARIOS = [
+CHOSEN = [
     "4:0/0", "4:01/10", "4:012/012", "4:0123/0123",     # both free the same blocks: DOUBLE or late
     "2:01/01", "L4:01/10", "L2:01/01",                  # ... and the slab was full; or there is a limit
-    "4:01T/01", "2:01B/01", "2:01TB/10",                # ... and the slab is given back, or made anew
-    "4:AAF/01", "4:AFAF/0123", "2:AA0/01", "2:AFAF/10", # the owner allocates what the other gives back
-    "4:01/4A", "4:045/451", "2:04A/40A",                # each frees the other's
-    "4:A/0X", "2:AA/01X", "4:04X/40", "2:01X/01A",      # a thread ends meanwhile
+    "4:01T/01", "2:01B/01", "2:01TB/10", "2:0T/0",      # ... and the slab is given back, or made anew
+    "4:045/451", "2:04A/40A",                           # each frees the other's
+    "2:AA/01X", "4:04X/40", "2:01X/01A",                # a thread ends meanwhile
+    "L2:A0A/01", "L4:04AF/40",
 ]
+FOUR_CALLS = 1000       # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (minutes)
+
+
+def programs(letters: str, calls: int) -> list[str]:
+    """What a thread may call: each block freed at most once, F only after an A."""
+    found = []
+    for program in map("".join, itertools.product(letters, repeat=calls)):
+        numbers = [letter for letter in program if letter.isdigit()]
+        if len(set(numbers)) == len(numbers) and "F" not in program.replace("AF", "").split("A", 1)[0]:
+            found.append(program)
+    return found
+
+
+def scenarios() -> list[str]:
+    """Owner and stranger allocate, free own, free each other's and free the same: every pair of programs of up to
+    three calls, and of four calls each a sample that is the same every time."""
+    few = [program for calls in (1, 2, 3) for program in programs("01AF", calls)]
+    pairs = [f"2:{a}/{b}" for a in few for b in few] + [
+        f"4:{a}/{b}" for calls in (1, 2, 3) for a in programs("04AF", calls) for b in programs("04AF", calls)]
+    four = [f"2:{a}/{b}" for a in programs("01AF", 4) for b in programs("01AF", 4)]
+    if os.environ.get("POOLCORE_INTERLEAVE") != "all":
+        four = random.Random(4).sample(four, FOUR_CALLS)
+    return [*CHOSEN, *(pair for pair in pairs + four if set(pair[2:]) & set("0145"))]
 
 
 def build(where: Path) -> Path:
@@ -38,12 +65,15 @@ def explore(program: Path, scenarios: list[str]) -> subprocess.CompletedProcess[
 def test_every_interleaving_takes_each_block_back_once(
     engine_sources: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = explore(build(engine_sources), SCENARIOS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with capsys.disabled():
-        print("\n" + done.stdout, end="")
+    wanted = scenarios()
+    done = explore(build(engine_sources), wanted)
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
     total = re.search(r"^(\d+) interleavings of (\d+) scenarios", done.stdout, re.MULTILINE)
-    assert total and int(total[2]) == len(SCENARIOS) and int(total[1]) > 1000
+    assert total
+    with capsys.disabled():
+        print(f"\n{total[0]}, none of which breaks an invariant")
+    assert int(total[2]) == len(wanted)
+    assert int(total[1]) > 10_000
 
 
 REMOTE_CAS = """            if not atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
@@ -62,6 +92,6 @@ WITHOUT = {
 
 @pytest.mark.parametrize("what", WITHOUT)
 def test_the_exploration_fails_without(what: str, tmp_path: Path) -> None:
-    done = explore(build(generate(tmp_path, WITHOUT[what])), SCENARIOS)
+    done = explore(build(generate(tmp_path, WITHOUT[what])), CHOSEN)
     assert done.returncode == 1, f"{done.returncode}: {done.stdout}{done.stderr}"
-    assert "thread 0" in done.stdout
+    assert "thread 1" in done.stdout
