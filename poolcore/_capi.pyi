@@ -1,3 +1,4 @@
 from typing import Final
 
 C_API: Final[object]
+__pyx_capi__: Final[dict[str, object]]

@@ -88,7 +88,8 @@ cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil
 # Bytes written, 0 when it did not fit.
 cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil
 cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil
-cdef heap_t *heap_here(pool_t *pool) noexcept nogil                 # this thread's heap of the pool, made on first use; or NULL
+# This thread's heap of the pool, made on first use; or NULL.
+cdef heap_t *heap_here(pool_t *pool) noexcept nogil
 # The same for code outside, never NULL: a heap that owns nothing stands for one that cannot be had, and sends every
 # call down the slow path.
 cdef heap_t *heap_or_none(pool_t *pool) noexcept nogil
@@ -107,7 +108,7 @@ cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept no
 # ---- the hot path -----------------------------------------------------------------------------
 
 cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
-    """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; one of no use any more costs time only."""
+    """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; a stale one costs time only."""
     cdef slab_t *slab
     if heap.pool != pool or size > pool.small_max:
         return heap_alloc_slow(pool, size)

@@ -1952,10 +1952,10 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
     cdef slab_t *slab
     cdef uint32_t index
     cdef uint64_t address
-    if (heap.pool == pool and size <= pool.small_max and alignment <= ALIGNMENT
-            and not is_bad_alignment(pool, alignment)):
+    if heap.pool == pool and size <= pool.small_max and not (alignment | flags | tag):
         slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
-        if slab_has_free(slab) and slab.holders != NULL and not tag and slab.tags == NULL:
+        # slab_none has no holders, so it is not refreshed.
+        if slab.holders != NULL and slab.tags == NULL and slab_refresh(slab):
             index = slab.head
             address = slab_take(slab, RECORD_HELD | <uint32_t>size)
             hold.slab = slab
@@ -1964,9 +1964,6 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
             hold.index = index
             hold.views = 0
             slab.holders[index] = hold
-            if flags & ALLOC_ZERO:
-                memset(<void *>address, 0, size)
-            refusal[0] = REFUSAL_NONE
             return address
     return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
 

@@ -18,7 +18,6 @@ _Policy = Guard | Quarantine | Fill | Events | Faults | LowMemory
 _Self = TypeVar("_Self", bound=Pool)
 
 TRACEMALLOC_DOMAIN: Final[int]
-__test__: Final[dict[str, str]]
 
 @final
 class Buffer:

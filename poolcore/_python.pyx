@@ -20,7 +20,7 @@ makes the Buffer dead. Rules that keep Python safe:
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_Fetch, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable
+from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Occurred, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
@@ -102,7 +102,8 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident() nogil
     int PyErr_WarnEx(object category, const char *message, Py_ssize_t level)
     int PyErr_ResourceWarning(PyObject *source, Py_ssize_t level, const char *format, ...)
-    unsigned long long PyLong_AsUnsignedLongLong(object o) except? 0xFFFFFFFFFFFFFFFF
+    bint PyLong_CheckExact(object o)
+    unsigned long long PyLong_AsUnsignedLongLong(object o)      # all ones: perhaps an exception is set
     int PyIndex_Check(object o)
     object PyNumber_Index(object o)
     Py_ssize_t PyNumber_AsSsize_t(object o, object error) except? -1
@@ -224,12 +225,16 @@ cdef object tag_text(uint32_t tag):
 
 cdef uint64_t address_of(object block) except? 0:
     """An address as given to free: any int from 0 to 2**64-1."""
+    cdef unsigned long long word
+    if PyLong_CheckExact(block):
+        word = PyLong_AsUnsignedLongLong(block)
+        if word != NO_LIMIT or PyErr_Occurred() == NULL:
+            return word
+        PyErr_Clear()
+        raise OverflowError(f"an address is from 0 to 2**64-1; got {block}")
     if not PyIndex_Check(block):
         raise TypeError(f"a block is a Buffer or an int address, not {type(block).__name__} ({block!r})")
-    block = PyNumber_Index(block)
-    if block < 0 or block > NO_LIMIT:
-        raise OverflowError(f"an address is from 0 to 2**64-1; got {block}")
-    return PyLong_AsUnsignedLongLong(block)
+    return address_of(int(PyNumber_Index(block)))
 
 
 cdef uint64_t limit_of(str name, object limit) except? 0:
@@ -643,7 +648,10 @@ cdef class Buffer:
         raise TypeError("a Buffer's bytes cannot be deleted: its size is fixed")
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        buffer_export(self)
+        if self.owner.is_plain and hold_export(self.owner.engine, &self.hold) == 0:
+            self.owner.views += 1
+        else:
+            buffer_export(self)
         view.obj = self
         view.buf = <void *><uintptr_t>self.hold.address
         view.len = <Py_ssize_t>self.hold.size
@@ -657,7 +665,11 @@ cdef class Buffer:
         view.internal = NULL
 
     def __releasebuffer__(self, Py_buffer *view):
-        buffer_unexport(self, <uint64_t><uintptr_t>view.buf)
+        if self.owner.is_plain:
+            self.owner.views -= 1
+            hold_unexport(self.owner.engine, &self.hold, <uint64_t><uintptr_t>view.buf)
+        else:
+            buffer_unexport(self, <uint64_t><uintptr_t>view.buf)
 
     def __copy__(self):
         raise TypeError("a Buffer is its block and cannot be copied; bytes(buffer) copies what is in it")

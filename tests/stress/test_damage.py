@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from engine_build import ENGINE, HERE, compile_program
 
 NAMES = re.findall(r'^    \{"(\w+)", |\}, \{"(\w+)", ', (HERE / "damage.c").read_text(), re.MULTILINE)
@@ -26,6 +27,7 @@ def test_check_names(name: str, damage: Path) -> None:
 
 def test_every_invariant_that_check_names_is_damaged_here() -> None:
     source = (ENGINE / "_pool.pyx").read_text()
-    bodies = re.findall(r"^cdef const char \*(?:check_\w+|pool_check)\(.*?(?=^cdef |\Z)", source, re.MULTILINE | re.DOTALL)
+    body = r"^cdef const char \*(?:check_\w+|pool_check)\(.*?(?=^cdef |\Z)"
+    bodies = re.findall(body, source, re.MULTILINE | re.DOTALL)
     named = {name for body in bodies for name in re.findall(r'return "(\w+)"', body)}
     assert named == set(INVARIANTS)

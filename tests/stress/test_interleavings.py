@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from engine_build import HERE, WITHOUT_PYTHON, compile_program, generate, run
 
 # blocks to a slab : calls of the first thread / calls of the second, as interleave.c reads them

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_build import HERE, compile_program, run
 
 import poolcore
+from engine_build import HERE, compile_program, run
 from poolcore import Pool, Verdict
 
 BLOCKS = 20_000

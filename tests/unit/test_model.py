@@ -198,7 +198,7 @@ class Driver:
             assert refused.live_bytes == self.model.live_bytes
             assert refused.limit_bytes == self.model.limit_bytes
             answer = None
-        if not is_buffer and not answer or is_buffer and answer is None:
+        if (not is_buffer and not answer) or (is_buffer and answer is None):
             assert reason or self.configuration.is_refusing, f"{door}({size}) was refused"
             return
         assert reason is None, f"{door}({size}) was granted beyond {reason}"
@@ -503,9 +503,10 @@ def test_random_operations_agree_with_the_model(configuration: Configuration) ->
     count = OPERATIONS or configuration.operations
     done = 0
     try:
-        for done in range(count):
+        while done < count:
             random_operation(driver, rng)
             driver.settle()
+            done += 1
     except Exception as error:
         error.add_note(f"operation {done} of {configuration.name}; POOLCORE_SEED={SEED}")
         raise
