@@ -848,7 +848,7 @@ cdef heap_t *heap_adopt(pool_t *pool) noexcept nogil:
     os_lock(&pool.arena_lock)
     heap = pool.abandoned
     if heap != NULL:
-        pool.abandoned = heap.next_abandoned
+        atomic_store_ptr(<void **>&pool.abandoned, heap.next_abandoned)
         heap.is_abandoned = 0
     os_unlock(&pool.arena_lock)
     return heap
@@ -860,7 +860,7 @@ cdef void heap_abandon(pool_t *pool, heap_t *heap) noexcept nogil:
     heap.next_in_thread = NULL
     heap.is_abandoned = 1
     heap.next_abandoned = pool.abandoned
-    pool.abandoned = heap
+    atomic_store_ptr(<void **>&pool.abandoned, heap)
     os_unlock(&pool.arena_lock)
 
 
