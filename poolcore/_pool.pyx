@@ -32,6 +32,7 @@ cdef extern from "poolcore_platform.h" nogil:
                    void (*in_child)() noexcept nogil)
     uint32_t record_load(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
+    void assert_whole(const char *broken)
 
 cdef enum:
     POOLS_MAX = 65536               # open at once
@@ -624,6 +625,7 @@ cdef int slab_emptied_slow(slab_t *slab) noexcept nogil:
     cdef heap_t *heap = slab.heap
     if slab.place != PLACE_PARTIAL:
         return VERDICT_LIVE
+    assert_whole(check_slab_empty(heap.pool, slab))
     list_remove(&heap.partial[slab.size_class], slab)
     if heap.empty_count >= EMPTY_KEPT + heap.slab_count // 8:
         heap_retire(heap.pool, slab)
@@ -1082,7 +1084,9 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
         slab.place = PLACE_FULL
         slab.owner = NULL
     found.place = PLACE_CURRENT
+    found.owner = slab_fast_owner(found)
     heap.current[size_class] = found
+    assert_whole(check_slab(pool, found))
     heap.fast[size_class] = found if slab_fast_owner(found) != NULL else &slab_none
     return found
 
@@ -2625,6 +2629,7 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
     if pool.is_closed:
         return
     thread_here()
+    assert_whole(pool_check(pool, NULL, NULL))
     block.address = 0
     address = pool.base
     while pool_next_live(pool, address, &block):
@@ -3053,6 +3058,15 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
         return "place"
     if slab.place == PLACE_CURRENT and slab.heap.current[slab.size_class] != slab:
         return "place"
+    return NULL
+
+
+cdef const char *check_slab_empty(pool_t *pool, slab_t *slab) noexcept nogil:
+    """A slab without a live block whose place still says partial."""
+    cdef uint32_t i
+    for i in range(slab.carved):
+        if slab.records[i] & RECORD_STATE:
+            return "slab_live"
     return NULL
 
 
