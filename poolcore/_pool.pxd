@@ -37,6 +37,8 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
                               hold_t *hold, int *refusal) noexcept nogil
 # flags: FREE_DEFER. Answers a verdict_t.
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil
+# The same with nothing but a size. Why it answered 0 is told by pool_alloc_held, which must be asked then.
+cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil
 # By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when it has views and neither flag nor pool defers.
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil
 # 0: refused (the old block is as it was) or not a block (verdict). Both outs may be NULL.

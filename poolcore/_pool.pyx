@@ -32,6 +32,7 @@ cdef extern from "poolcore_platform.h" nogil:
                    void (*in_child)() noexcept nogil)
     uint32_t record_load(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
+    void assert_whole(const char *broken)
 
 cdef enum:
     POOLS_MAX = 65536               # open at once
@@ -624,6 +625,7 @@ cdef int slab_emptied_slow(slab_t *slab) noexcept nogil:
     cdef heap_t *heap = slab.heap
     if slab.place != PLACE_PARTIAL:
         return VERDICT_LIVE
+    assert_whole(check_slab_empty(heap.pool, slab))
     list_remove(&heap.partial[slab.size_class], slab)
     if heap.empty_count >= EMPTY_KEPT + heap.slab_count // 8:
         heap_retire(heap.pool, slab)
@@ -848,7 +850,7 @@ cdef heap_t *heap_adopt(pool_t *pool) noexcept nogil:
     os_lock(&pool.arena_lock)
     heap = pool.abandoned
     if heap != NULL:
-        pool.abandoned = heap.next_abandoned
+        atomic_store_ptr(<void **>&pool.abandoned, heap.next_abandoned)
         heap.is_abandoned = 0
     os_unlock(&pool.arena_lock)
     return heap
@@ -860,7 +862,7 @@ cdef void heap_abandon(pool_t *pool, heap_t *heap) noexcept nogil:
     heap.next_in_thread = NULL
     heap.is_abandoned = 1
     heap.next_abandoned = pool.abandoned
-    pool.abandoned = heap
+    atomic_store_ptr(<void **>&pool.abandoned, heap)
     os_unlock(&pool.arena_lock)
 
 
@@ -1082,7 +1084,9 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
         slab.place = PLACE_FULL
         slab.owner = NULL
     found.place = PLACE_CURRENT
+    found.owner = slab_fast_owner(found)
     heap.current[size_class] = found
+    assert_whole(check_slab(pool, found))
     heap.fast[size_class] = found if slab_fast_owner(found) != NULL else &slab_none
     return found
 
@@ -1948,11 +1952,15 @@ cdef uint64_t pool_alloc_ex(pool_t *pool, uint64_t size, uint64_t alignment, int
 
 cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag,
                               hold_t *hold, int *refusal) noexcept nogil:
+    return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
+
+
+cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
     cdef heap_t *heap = <heap_t *>thread_heap_at(pool.slot_offset)
     cdef slab_t *slab
     cdef uint32_t index
     cdef uint64_t address
-    if heap.pool == pool and size <= pool.small_max and not (alignment | flags | tag):
+    if heap.pool == pool and size <= pool.small_max:
         slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
         # slab_none has no holders, so it is not refreshed.
         if slab.holders != NULL and slab.tags == NULL and slab_refresh(slab):
@@ -1965,7 +1973,12 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
             hold.views = 0
             slab.holders[index] = hold
             return address
-    return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
+    return pool_get_slow(pool, size, hold)
+
+
+cdef uint64_t pool_get_slow(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
+    cdef int refusal
+    return alloc_any(pool, size, 0, 0, 0, hold, &refusal)
 
 
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
@@ -2616,6 +2629,7 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
     if pool.is_closed:
         return
     thread_here()
+    assert_whole(pool_check(pool, NULL, NULL))
     block.address = 0
     address = pool.base
     while pool_next_live(pool, address, &block):
@@ -3044,6 +3058,15 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
         return "place"
     if slab.place == PLACE_CURRENT and slab.heap.current[slab.size_class] != slab:
         return "place"
+    return NULL
+
+
+cdef const char *check_slab_empty(pool_t *pool, slab_t *slab) noexcept nogil:
+    """A slab without a live block whose place still says partial."""
+    cdef uint32_t i
+    for i in range(slab.carved):
+        if slab.records[i] & RECORD_STATE:
+            return "slab_live"
     return NULL
 
 

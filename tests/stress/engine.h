@@ -7,7 +7,7 @@
 #define ENGINE_H
 
 #define POOLCORE_ENGINE 1
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #undef __SEG_FS         /* the instrumentation takes such an access for an ordinary address */
 #endif
 #include "_pool.c"

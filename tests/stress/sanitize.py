@@ -2,8 +2,8 @@
 
     python tests/stress/sanitize.py [ROUNDS]
 
-Builds threads.c, which includes the engine, once for each and runs it. No Python runs in the program, so
-no suppressions are needed. Needs gcc or clang with their sanitizer runtimes.
+Builds threads.c, which includes the engine, once for each and runs it. No Python runs in the program. What
+ThreadSanitizer is told to overlook, and why, stands in tsan.supp. Needs gcc or clang with their runtimes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine_build import compile_program, generate
+from engine_build import HERE, compile_program, generate
 
 KINDS = {
     "address, undefined": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
@@ -26,7 +26,7 @@ KINDS = {
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={HERE / 'tsan.supp'}",
 }
 
 
