@@ -62,3 +62,11 @@ def test_program_is_recorded_and_replayed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#][^)]*)\)", README))
 def test_linked_file_is_there(link: str) -> None:
     assert (HERE.parents[1] / link).exists()
+
+
+def test_engine_readme_names_every_invariant_that_check_can_name() -> None:
+    source = (HERE.parents[1] / "poolcore" / "_pool.pyx").read_text()
+    checks = re.findall(r"^cdef const char \*\w*check\w*\(.*?(?=^cdef |\Z)", source, re.MULTILINE | re.DOTALL)
+    named = {name for body in checks for name in re.findall(r'return "(\w+)"', body)}
+    rows = re.findall(r"^\| (`.*?) \|", ENGINE.partition("## Invariants")[2], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == named
