@@ -50,7 +50,7 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
 # All or nothing: count, or 0 with nothing taken.
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil
-# Why that many cannot be had, known before any is taken; and undoing the counts of those that were taken and given back.
+# Why that many cannot be had, known before any is taken; and undoing the counts of those taken and given back.
 cdef int pool_many_refusal(pool_t *pool, uint64_t size, uint64_t count) noexcept nogil
 cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks, uint64_t peak_bytes) noexcept nogil
 # Frees every good one; verdicts (may be NULL) in order; answers how many were good.
