@@ -1,8 +1,7 @@
 # make demo    builds, installs into .venv and replays the shipped trace
 # make test    the same with what the tests need, then the tests
-# make check   linters and type checks        make ratios   every row of the speed table
-# make sanitize  the engine under native threads, with AddressSanitizer, UBSan and ThreadSanitizer
-# make wheel   sdist, and the wheel built from it
+# make check   linters and type checks        make sanitize the C-level stress under ASan, UBSan and TSan
+# make ratios  every row of the speed table   make wheel    sdist, and the wheel built from it
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +9,7 @@ SOURCES := setup.py pyproject.toml $(shell find $(wildcard poolcore pybuf) -type
 	! -name '*.so' ! -name '*.c' ! -path '*/__pycache__/*')
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check ratios sanitize wheel clean
+.PHONY: demo test check sanitize ratios wheel clean
 
 demo: .venv/demo
 	$(BIN)/pybuf replay -o replay
@@ -24,11 +23,11 @@ check: .venv/test
 	$(BIN)/mypy
 	$(BIN)/python -P -m mypy.stubtest poolcore pybuf --allowlist .ci/stubtest.txt
 
-ratios: .venv/test
-	$(BIN)/python -P -m pybuf.bench.ratios
-
 sanitize: .venv/test
 	$(BIN)/python tests/stress/sanitize.py
+
+ratios: .venv/test
+	$(BIN)/python -P -m pybuf.bench.ratios
 
 wheel: .venv/build
 	rm -rf dist

@@ -37,6 +37,8 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
                               hold_t *hold, int *refusal) noexcept nogil
 # flags: FREE_DEFER. Answers a verdict_t.
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil
+# The same with nothing but a size. Why it answered 0 is told by pool_alloc_held, which must be asked then.
+cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil
 # By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when it has views and neither flag nor pool defers.
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil
 # 0: refused (the old block is as it was) or not a block (verdict). Both outs may be NULL.
@@ -47,6 +49,9 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
 # All or nothing: count, or 0 with nothing taken.
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil
+# Why that many cannot be had, known before any is taken; and undoing the counts of those that were taken and given back.
+cdef int pool_many_refusal(pool_t *pool, uint64_t size, uint64_t count) noexcept nogil
+cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks, uint64_t peak_bytes) noexcept nogil
 # Frees every good one; verdicts (may be NULL) in order; answers how many were good.
 cdef uint64_t pool_free_many(pool_t *pool, const uint64_t *addresses, uint64_t count, int *verdicts) noexcept nogil
 

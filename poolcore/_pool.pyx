@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
-    atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr,
+    atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr, atomic_store_u64,
     bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
     os_lock, os_lock_init, os_map, os_page_bytes, os_protect, os_release, os_reserve, os_thread_id,
     os_unlock, os_unprotect,
@@ -32,6 +32,7 @@ cdef extern from "poolcore_platform.h" nogil:
                    void (*in_child)() noexcept nogil)
     uint32_t record_load(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
+    void assert_whole(const char *broken)
 
 cdef enum:
     POOLS_MAX = 65536               # open at once
@@ -624,6 +625,7 @@ cdef int slab_emptied_slow(slab_t *slab) noexcept nogil:
     cdef heap_t *heap = slab.heap
     if slab.place != PLACE_PARTIAL:
         return VERDICT_LIVE
+    assert_whole(check_slab_empty(heap.pool, slab))
     list_remove(&heap.partial[slab.size_class], slab)
     if heap.empty_count >= EMPTY_KEPT + heap.slab_count // 8:
         heap_retire(heap.pool, slab)
@@ -1082,7 +1084,9 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
         slab.place = PLACE_FULL
         slab.owner = NULL
     found.place = PLACE_CURRENT
+    found.owner = slab_fast_owner(found)
     heap.current[size_class] = found
+    assert_whole(check_slab(pool, found))
     heap.fast[size_class] = found if slab_fast_owner(found) != NULL else &slab_none
     return found
 
@@ -1948,11 +1952,15 @@ cdef uint64_t pool_alloc_ex(pool_t *pool, uint64_t size, uint64_t alignment, int
 
 cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag,
                               hold_t *hold, int *refusal) noexcept nogil:
+    return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
+
+
+cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
     cdef heap_t *heap = <heap_t *>thread_heap_at(pool.slot_offset)
     cdef slab_t *slab
     cdef uint32_t index
     cdef uint64_t address
-    if heap.pool == pool and size <= pool.small_max and not (alignment | flags | tag):
+    if heap.pool == pool and size <= pool.small_max:
         slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
         # slab_none has no holders, so it is not refreshed.
         if slab.holders != NULL and slab.tags == NULL and slab_refresh(slab):
@@ -1965,7 +1973,12 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
             hold.views = 0
             slab.holders[index] = hold
             return address
-    return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
+    return pool_get_slow(pool, size, hold)
+
+
+cdef uint64_t pool_get_slow(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
+    cdef int refusal
+    return alloc_any(pool, size, 0, 0, 0, hold, &refusal)
 
 
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
@@ -2235,26 +2248,47 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
     return realloc_any(pool, hold.address, hold, to_hold, size, verdict, refusal)
 
 
+cdef int pool_many_refusal(pool_t *pool, uint64_t size, uint64_t count) noexcept nogil:
+    """The limit that `count` blocks of `size` bytes cannot keep, unless somebody frees meanwhile."""
+    if not pool.is_policed or pool.is_closed or pool.config.on_low_memory != NULL:
+        return REFUSAL_NONE
+    if pool.config.limit_blocks - pool.live_blocks < count:
+        return REFUSAL_LIMIT_BLOCKS
+    if size and (pool.config.limit_bytes - pool.live_bytes) // size < count:
+        return REFUSAL_LIMIT_BYTES
+    return REFUSAL_NONE
+
+
+cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks, uint64_t peak_bytes) noexcept nogil:
+    """After `count` allocations were undone by as many frees: as if they had never been, peaks too."""
+    cdef heap_t *heap = heap_here(pool)
+    if heap == NULL or count == 0:
+        return
+    heap.retired_total -= count
+    if pool.is_policed:
+        atomic_store_u64(&pool.peak_blocks, peak_blocks)
+        atomic_store_u64(&pool.peak_bytes, peak_bytes)
+
+
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil:
-    cdef uint64_t i
-    if pool.is_policed:
-        if pool.config.limit_blocks - pool.live_blocks < count:
-            refusal[0] = REFUSAL_LIMIT_BLOCKS
-            return 0
-        if size and (pool.config.limit_bytes - pool.live_bytes) // size < count:
-            refusal[0] = REFUSAL_LIMIT_BYTES
-            return 0
+    cdef uint64_t i, done
+    cdef uint64_t peak_blocks = pool.peak_blocks
+    cdef uint64_t peak_bytes = pool.peak_bytes
+    refusal[0] = pool_many_refusal(pool, size, count)
+    if refusal[0] != REFUSAL_NONE:
+        return 0
     for i in range(count):
         addresses[i] = pool_alloc(pool, size)
         if addresses[i] == 0:
             addresses[i] = alloc_any(pool, size, 0, 0, 0, NULL, refusal)
         if addresses[i] == 0:
+            done = i
             while i:
                 i -= 1
                 free_any(pool, addresses[i], 0)
+            pool_forget_allocs(pool, done, peak_blocks, peak_bytes)
             return 0
-    refusal[0] = REFUSAL_NONE
     return count
 
 
@@ -2595,6 +2629,7 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
     if pool.is_closed:
         return
     thread_here()
+    assert_whole(pool_check(pool, NULL, NULL))
     block.address = 0
     address = pool.base
     while pool_next_live(pool, address, &block):
@@ -3023,6 +3058,15 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
         return "place"
     if slab.place == PLACE_CURRENT and slab.heap.current[slab.size_class] != slab:
         return "place"
+    return NULL
+
+
+cdef const char *check_slab_empty(pool_t *pool, slab_t *slab) noexcept nogil:
+    """A slab without a live block whose place still says partial."""
+    cdef uint32_t i
+    for i in range(slab.carved):
+        if slab.records[i] & RECORD_STATE:
+            return "slab_live"
     return NULL
 
 

@@ -34,9 +34,10 @@ from poolcore._pool cimport (
     hold_adopt, hold_export, hold_forget, hold_unexport,
     pool_alloc_ex, pool_alloc_held, pool_alloc_many, pool_block_at, pool_c_alloc, pool_c_aligned,
     pool_c_calloc, pool_c_free, pool_c_realloc, pool_check, pool_close, pool_dispose, pool_events,
-    pool_free_ex, pool_free_held, pool_free_many, pool_next_live, pool_of, pool_open, pool_realloc,
+    pool_free_ex, pool_free_held, pool_free_many, pool_get, pool_next_live, pool_of, pool_open, pool_realloc,
     pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
     pool_trim, pool_unmap, pool_verdict_of,
+    pool_forget_allocs, pool_many_refusal,
 )
 from poolcore._types cimport (
     ALIGNMENT, ALLOC_ZERO, BACKING_BUFFER, BACKING_PAGES, BACKING_SPACE, CLASS_MAX, EVENT_ALLOC,
@@ -61,6 +62,7 @@ cdef extern from *:
         return Py_SIZE(o) == 1 ? (Py_ssize_t)((PyLongObject *)o)->ob_digit[0] : Py_SIZE(o) == 0 ? 0 : -1;
     #endif
     }
+    typedef PyObject *(*fastcall_t)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
     /* Without the GIL there is no list of spare Buffers, and views and calls are counted atomically. */
     #ifdef Py_GIL_DISABLED
     #define IS_FREE_THREADED 1
@@ -77,6 +79,7 @@ cdef extern from *:
     static char FORMAT_BYTES[] = "B";
     """
     Py_ssize_t small_int(object o)
+    ctypedef PyObject *(*fastcall_t)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *) noexcept
     const bint IS_FREE_THREADED
     const int SPARE_MAX
     const int SPARE_ROOM
@@ -88,7 +91,12 @@ cdef extern from "Python.h":
     # Declared here and not cimported: these must not touch the refcount of what they are given.
     ctypedef void (*dealloc_t "destructor")(PyObject *) noexcept
     ctypedef PyObject *(*new_t "newfunc")(type_t *, PyObject *, PyObject *) except NULL
+    ctypedef struct method_t "PyMethodDef":
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
     ctypedef struct type_t "PyTypeObject":
+        method_t *tp_methods
         dealloc_t tp_dealloc
         new_t tp_new
         void *tp_vectorcall
@@ -112,6 +120,8 @@ cdef extern from "Python.h":
     int PyObject_CheckBuffer(object o)
     object PySequence_Repeat(object o, Py_ssize_t count)
     enum:
+        METH_FASTCALL
+        METH_KEYWORDS
         PyBUF_WRITABLE
         PyBUF_FORMAT
         PyBUF_ND
@@ -285,6 +295,9 @@ cdef int _spare_count = 0
 cdef dealloc_t _buffer_dealloc_made = NULL
 cdef new_t _buffer_new_made = NULL
 cdef Py_ssize_t _buffer_weak_offset = 0
+# Called through pointers so that they are not inlined: the registers they need would be saved on every get and free.
+cdef bint (*_spare_made)() noexcept
+cdef void (*_buffer_dropped)(Pool, hold_t *) noexcept
 
 
 cdef inline PyObject **owner_place(PyObject *o) noexcept:
@@ -304,6 +317,15 @@ cdef int spare_make() except -1:
     _spares[_spare_count] = o
     _spare_count += 1
     return 0
+
+
+cdef bint spare_made() noexcept:
+    """Whether there is a spare Buffer now."""
+    try:
+        spare_make()
+    except MemoryError:
+        return False
+    return True
 
 
 cdef Buffer buffer_make(Pool pool):
@@ -334,14 +356,14 @@ cdef inline object buffer_done(Pool pool, Buffer buffer):
     return buffer
 
 
-cdef inline PyObject *plain_get(Pool pool, uint64_t size, int *refusal) except? NULL:
+cdef inline PyObject *plain_get(Pool pool, uint64_t size) noexcept:
     """A live Buffer of a plain pool with refcount 0, or NULL when refused. No Python runs meanwhile."""
     global _spare_count
     cdef PyObject *o
-    if _spare_count == 0:
-        spare_make()
+    if _spare_count == 0 and not _spare_made():
+        return NULL
     o = _spares[_spare_count - 1]
-    if not pool_alloc_held(pool.engine, size, 0, 0, 0, &(<Buffer>o).hold, refusal):
+    if not pool_get(pool.engine, size, &(<Buffer>o).hold):
         return NULL
     _spare_count -= 1
     owner_place(o)[0] = <PyObject *>pool
@@ -370,7 +392,7 @@ cdef void buffer_dealloc(PyObject *o) noexcept:
             (<Buffer>o).owner.dropped = (<Buffer>o).owner.dropped + 1
             pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER)
         else:
-            buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
+            _buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
     if _spare_count < SPARE_MAX:
         owner = owner_place(o)[0]
         owner_place(o)[0] = NULL
@@ -1697,15 +1719,7 @@ cdef class Pool:
         RuntimeError
             Called from inside `on_map` or `on_unmap`.
         """
-        cdef Py_ssize_t wanted = small_int(size)
-        cdef PyObject *o
-        cdef int refusal
-        if wanted < 0 or not self.is_plain or align is not None or zero is not False or tag is not None:
-            return get_slow(self, size, align, zero, tag, False)
-        o = plain_get(self, <uint64_t>wanted, &refusal)
-        if o == NULL:
-            return refused(self, size, 1, None, refusal, False)
-        return <object>o
+        return get_slow(self, size, align, zero, tag, False)     # get_fast comes first
 
     def try_get(self, size, *, align=None, zero=False, tag=None):
         """Like `get`, but None where `get` raises PoolExhausted, and on a closed pool.
@@ -1895,15 +1909,27 @@ cdef class Pool:
         cdef PyObject *o
         cdef Buffer buffer
         cdef list buffers
+        cdef uint64_t peak_blocks, peak_bytes
         open_or_raise(self)
         if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
             return refused(self, size, count, None, refusal, False)
+        peak_blocks = self.engine.peak_blocks
+        peak_bytes = self.engine.peak_bytes
+        refusal = pool_many_refusal(self.engine, wanted, <uint64_t>number)
+        if refusal:
+            return refused(self, size, count, None, refusal, False)
+        refusal = REFUSAL_MEMORY
         if self.is_plain:
             buffers = PyList_New(number)
             for i in range(number):
-                o = plain_get(self, wanted, &refusal)
+                o = plain_get(self, wanted)
                 if o == NULL:
-                    break
+                    buffer = buffer_make(self)
+                    if engine_alloc(self, wanted, 0, 0, 0, &buffer.hold, &refusal):
+                        o = <PyObject *>buffer      # a block came free in between
+                        buffer_done(self, buffer)
+                    else:
+                        break
                 Py_INCREF(<object>o)
                 PyList_SET_ITEM(buffers, i, <object>o)
             else:
@@ -1922,7 +1948,9 @@ cdef class Pool:
             except BaseException:
                 give_back(self, buffers)
                 raise
+        i = len(buffers)
         give_back(self, buffers)
+        pool_forget_allocs(self.engine, <uint64_t>i, peak_blocks, peak_bytes)
         return refused(self, size, count, None, refusal, False)
 
     def alloc_many(self, size, count):
@@ -2341,8 +2369,44 @@ cdef int idle_or_raise(Pool pool, str what) except -1:
     return 0
 
 
+# Pool.get with just a size, which is nearly every call, without the general reading of arguments: that takes and
+# drops a reference to every default, which costs more than the block.
+
+cdef fastcall_t _get_made = NULL
+
+
+cdef PyObject *get_fast(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) noexcept:
+    # NULL with an exception set is what _get_made answers, and goes on as it is.
+    cdef Py_ssize_t wanted
+    cdef PyObject *buffer
+    if count == 1 and names == NULL and (<Pool>o).is_plain:
+        wanted = small_int(<object>args[0])
+        if wanted >= 0:
+            buffer = plain_get(<Pool>o, <uint64_t>wanted)
+            if buffer != NULL:
+                Py_SET_REFCNT(buffer, 1)
+                return buffer
+    return _get_made(o, args, count, names)
+
+
+cdef int get_install() except -1:
+    """Puts get_fast into Pool's table of methods, which every way of calling `get` reads."""
+    global _get_made
+    cdef method_t *method = (<type_t *>Pool).tp_methods
+    while method != NULL and method.ml_name != NULL:
+        if strcmp(method.ml_name, b"get") == 0 and method.ml_flags == METH_FASTCALL | METH_KEYWORDS:
+            _get_made = <fastcall_t>method.ml_meth
+            method.ml_meth = <void *>get_fast
+        method += 1
+    return 0
+
+
+get_install()
+
 # Buffer's own tp_dealloc and tp_new, put in place while no Buffer exists. The class is final, so no
 # subclass has inherited the others.
+_spare_made = spare_made
+_buffer_dropped = buffer_dropped
 _buffer_dealloc_made = (<type_t *>Buffer).tp_dealloc
 _buffer_new_made = (<type_t *>Buffer).tp_new
 _buffer_weak_offset = (<type_t *>Buffer).tp_weaklistoffset

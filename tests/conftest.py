@@ -1,4 +1,8 @@
+import os
 import shutil
+
+# Interpreters that tests start shall find the installed packages, as the tests do, and not the checkout.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 HAS_VALGRIND = shutil.which("valgrind") is not None
 

@@ -98,6 +98,23 @@ static inline uint32_t bits_highest(uint64_t v) { unsigned long i; _BitScanRever
 static inline void prefetch(void *p) { (void)p; }
 #endif
 
+/* ---- Assertions ----------------------------------------------------------------------------- */
+
+/* In a build with POOLCORE_ASSERTIONS the engine runs its own checks where slabs change hands and pools are
+ * closed, and ends the process with the name of a broken invariant. Otherwise nothing is evaluated. */
+#ifdef POOLCORE_ASSERTIONS
+#include <stdio.h>
+#include <stdlib.h>
+static inline void assert_whole(const char *broken) {
+    if (broken) {
+        fprintf(stderr, "poolcore: broken invariant: %s\n", broken);
+        abort();
+    }
+}
+#else
+#define assert_whole(broken) ((void)0)
+#endif
+
 /* ---- Locks and threads -------------------------------------------------------------------- */
 
 #if defined(_WIN32)

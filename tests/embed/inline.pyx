@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, cdivision=True
 """Allocation inlined: one heap held across calls, and native threads that free each other's blocks."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
 from poolcore cimport (
@@ -45,6 +45,10 @@ cdef class Held:
 
     def free(self, uint64_t address):
         return heap_free(self.heap, self.pool, address)
+
+
+def is_native(uintptr_t pool):
+    return (<pool_t *>pool).is_native
 
 
 cdef struct shared_t:

@@ -83,14 +83,11 @@ static PyObject *alloc_many(PyObject *self, PyObject *args) {
     return Py_BuildValue("ni", (Py_ssize_t)count, refusal);
 }
 
-/* The verdicts go to a second buffer; the GIL is let go, so that Python may free the same blocks meanwhile. */
 static PyObject *free_many(PyObject *self, PyObject *args) {
     Py_buffer blocks, verdicts;
     size_t count;
     ARGUMENTS("y*w*", &blocks, &verdicts);
-    Py_BEGIN_ALLOW_THREADS
     count = api->free_many(pool, (void *const *)blocks.buf, (size_t)blocks.len / sizeof(void *), (int *)verdicts.buf);
-    Py_END_ALLOW_THREADS
     PyBuffer_Release(&blocks);
     PyBuffer_Release(&verdicts);
     return PyLong_FromSize_t(count);

@@ -512,8 +512,8 @@ def test_close_while_another_thread_is_in_a_call():
                     pool.free(pool.alloc(100))
                     kept[3][0] = 1
                     pool.stats()
-            except ValueError as refused:
-                errors.append(str(refused))
+            except ValueError as closed:
+                errors.append(str(closed))
 
         threads = [threading.Thread(target=work) for _ in range(2)]
         for thread in threads:
