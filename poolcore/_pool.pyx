@@ -101,7 +101,7 @@ cdef void *meta_alloc(pool_t *pool, uint64_t size, bint is_records) noexcept nog
         found = <void *>(pool.meta.base + offset * META_UNIT)
         first[index] = (<uint32_t *>found)[0]
         if is_records:
-            (<uint32_t *>found)[0] = 0
+            record_store(<uint32_t *>found, 0)
         else:
             memset(found, 0, size)
         return found
@@ -118,7 +118,7 @@ cdef void meta_free(pool_t *pool, void *was, uint64_t size, bint is_records) noe
     cdef uint32_t *first = &pool.meta.free_records[0] if is_records else &pool.meta.free_others[0]
     if was == NULL:
         return
-    (<uint32_t *>was)[0] = first[index]
+    record_store(<uint32_t *>was, first[index])     # a stale free may be reading it as a record
     first[index] = <uint32_t>((<uint64_t>was - pool.meta.base) // META_UNIT)
 
 
@@ -2911,7 +2911,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
             used_bytes += pool.granule_bytes
             stats.total_allocs += slab.total
             for index in range(slab.carved):
-                record = slab.records[index]
+                record = record_load(slab.records + index)
                 if is_live_state(record):
                     capacity = block_capacity(pool, slab, index)
                     in_class.live_blocks += 1
@@ -2919,7 +2919,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
                     in_class.capacity_bytes += capacity
         elif slab.kind == KIND_RUN:
             used_bytes += <uint64_t>slab.granules << pool.granule_shift
-            if is_live_state(slab.head):
+            if is_live_state(record_load(&slab.head)):
                 stats.live_blocks += 1
                 stats.live_bytes += slab.total
                 stats.capacity_bytes += block_capacity(pool, slab, 0)

@@ -37,12 +37,13 @@ class _Figures:
     __slots__: tuple[str, ...] = ()
 
     def __init__(self, **figures: object) -> None:
-        missing = [name for name in self.__slots__ if name not in figures]
-        unknown = [name for name in figures if name not in self.__slots__]
-        if missing or unknown:
+        if figures.keys() != set(self.__slots__):
+            missing = [name for name in self.__slots__ if name not in figures]
+            unknown = [name for name in figures if name not in self.__slots__]
             raise TypeError(f"{type(self).__name__}: missing {missing}, unknown {unknown}")
+        put = object.__setattr__
         for name, value in figures.items():
-            object.__setattr__(self, name, value)
+            put(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is a record of one moment and cannot be changed")

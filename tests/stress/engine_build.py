@@ -1,4 +1,4 @@
-"""Builds C programs around the engine as it is in this checkout.
+"""Builds C programs around the engine's sources, as they are installed with the package.
 
 The engine is compiled by Cython into one C file, which the programs include (see engine.h). A program
 may be built with some text of the sources replaced: how a test shows that it can fail.
@@ -14,8 +14,10 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+import poolcore
+
 HERE = Path(__file__).parent
-ENGINE = HERE.parents[1] / "poolcore"
+ENGINE = Path(poolcore.__file__).parent
 # The programs run no Python, so its names stay open; only a program at a fixed place may have such names.
 WITHOUT_PYTHON = ("-no-pie", "-fno-pie", "-Wl,--unresolved-symbols=ignore-all")
 

@@ -26,7 +26,7 @@ KINDS = {
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={HERE / 'tsan.supp'}",
+    "TSAN_OPTIONS": f"halt_on_error=1:history_size=7:second_deadlock_stack=1:suppressions={HERE / 'tsan.supp'}",
 }
 
 

@@ -63,7 +63,7 @@ class Configuration:
     is_refusing: bool = False       # may refuse what neither a limit nor room forbids
     is_deferred: bool = False
     class_max: int = 65536
-    operations: int = 10_000
+    operations: int = 6_000
 
 
 def configurations() -> list[Configuration]:
@@ -89,6 +89,7 @@ def configurations() -> list[Configuration]:
         Configuration("faults", lambda: {"policies": [p.Faults(rate=0.05, seed=7)]}, is_refusing=True),
         Configuration("low memory", lambda: {
             "policies": [p.LowMemory(lambda size: None)], "limit_bytes": 300_000}),
+        Configuration("guard, fill", lambda: {"policies": [p.Guard(every=2), p.Fill()]}, has_geometry=False),
         Configuration("guard, quarantine, events, faults", lambda: {
             "policies": [p.Guard(), p.Quarantine(blocks=16), p.Events(capacity=64), p.Faults(rate=0.05, seed=7)]},
             has_geometry=False, quarantine=16, is_refusing=True),
@@ -446,9 +447,8 @@ class Driver:
             assert getattr(stats, name) == expected, f"{name} is {getattr(stats, name)}, expected {expected}"
         if stats.is_peak_exact:
             assert (stats.peak_blocks, stats.peak_bytes) == (self.model.peak_blocks, self.model.peak_bytes)
-        if not os.environ.get("NOPEAK"):
-            assert stats.peak_blocks >= self.model.peak_blocks
-            assert stats.peak_bytes >= self.model.peak_bytes
+        assert stats.peak_blocks >= self.model.peak_blocks
+        assert stats.peak_bytes >= self.model.peak_bytes
         assert stats.committed_bytes <= stats.reserved_bytes
 
 
@@ -603,7 +603,7 @@ def machine_for(configuration: Configuration) -> type[RuleBasedStateMachine]:
 @pytest.mark.parametrize("configuration", configurations(), ids=lambda c: c.name)
 def test_any_sequence_of_operations_agrees_with_the_model(configuration: Configuration) -> None:
     run_state_machine_as_test(machine_for(configuration), settings=settings(
-        max_examples=10, stateful_step_count=40, deadline=None, derandomize=True,
+        max_examples=10, stateful_step_count=40, deadline=None, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck)))
 
 
