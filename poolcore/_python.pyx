@@ -47,6 +47,7 @@ from poolcore._types cimport (
     SMALL_MAX, VERDICT_CLOSED, VERDICT_CORRUPT, VERDICT_DOUBLE, VERDICT_EXPORTED, VERDICT_FOREIGN,
     VERDICT_INTERIOR, VERDICT_LIVE, VERDICT_NULL, VERDICT_OTHER_POOL,
     block_t, event_t, hold_t, pool_config_t, pool_stats_t, pool_t,
+    HUGE_ALWAYS, HUGE_GROWTH, HUGE_NEVER,
 )
 
 
@@ -1584,13 +1585,15 @@ cdef class Pool:
         config.limit_blocks = limit_of("limit_blocks", limit_blocks)
         config.is_deferred = on_exported == "defer"
         config.backing = BACKING_PAGES
+        config.huge = HUGE_GROWTH
         view = None
         space = None
         if memory is not None:
             from poolcore.policies import AddressSpace, Pages
             if isinstance(memory, Pages):
                 config.reserve_bytes = memory.reserve or 0
-                config.is_huge = memory.huge
+                if memory.huge is not None:
+                    config.huge = HUGE_ALWAYS if memory.huge else HUGE_NEVER
             elif isinstance(memory, AddressSpace):
                 backing = "space"
                 space = memory

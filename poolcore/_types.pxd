@@ -99,6 +99,11 @@ cdef enum backing_t:
     BACKING_BUFFER = 1
     BACKING_SPACE = 2
 
+cdef enum huge_t:
+    HUGE_NEVER = 0
+    HUGE_ALWAYS = 1
+    HUGE_GROWTH = 2             # what is committed beyond the first 4 MiB
+
 # How an allocation is wanted (alloc_ex) and a free (free_ex).
 cdef enum:
     ALLOC_ZERO = 1
@@ -233,7 +238,7 @@ cdef struct pool_config_t:
     uint64_t base               # the caller's memory or address space
     uint64_t size
     uint64_t reserve_bytes      # own pages: address space to reserve; 0 for 64 GiB, less with many pools open
-    int is_huge
+    int huge                    # own pages: huge_t
     uint32_t class_count        # 0: default classes
     uint64_t class_bytes[CLASS_MAX]
     uint64_t limit_bytes        # requested bytes; UINT64_MAX: none

@@ -91,18 +91,20 @@ class Pages(Setting):
     reserve : int, optional
         Bytes of address space to reserve: the most that the pool can ever hold. Reserving costs no
         memory. Default 64 GiB, less when the OS refuses or many pools are open.
-    huge : bool
-        Ask the OS for huge pages: faster with many live blocks, more resident memory.
+    huge : bool or None
+        Ask the OS for huge pages of 2 MiB: True from the first byte on, False never, None (the default) for what a
+        pool takes beyond its first 4 MiB. They spare most page faults of a growing pool, and up to 2 MiB more may be
+        resident than was touched. Only where the OS lets a program ask (Linux: `madvise` or `always`).
     """
 
     __slots__ = ("reserve", "huge")
     reserve: int | None
-    huge: bool
+    huge: bool | None
 
-    def __init__(self, reserve: SupportsIndex | None = None, huge: bool = False) -> None:
+    def __init__(self, reserve: SupportsIndex | None = None, huge: bool | None = None) -> None:
         self._freeze(
             reserve=None if reserve is None else _whole("Pages", "reserve", reserve, PAGE_BYTES, SPACE_MAX),
-            huge=bool(huge),
+            huge=None if huge is None else bool(huge),
         )
 
 
