@@ -13,8 +13,13 @@ from setuptools import Extension, setup
 INCLUDE = "poolcore/include"
 ASSERTIONS = os.environ.get("POOLCORE_ASSERTIONS", "") not in ("", "0")
 
-# Interposition and the PLT each put an extra jump between two functions of the same module.
-FLAGS = ["-O3", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
+# Interposition and the PLT each put an extra jump between two functions of the same module; partial inlining puts
+# the beginnings of slow functions into the fast ones; and two neighbouring counters stored as one vector cannot be
+# forwarded to the next load of either.
+FLAGS = [
+    "-O3", "-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt", "-fno-partial-inlining",
+    "-fno-tree-slp-vectorize",
+]
 
 # The one module that holds the thread-local storage.
 ENGINE = os.path.join("poolcore", "_pool.pyx")

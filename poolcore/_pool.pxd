@@ -18,6 +18,7 @@ from poolcore._types cimport (
 
 cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
+    bint rarely(bint condition)
 
 
 # ---- slow halves of the hot path --------------------------------------------------------------
@@ -49,7 +50,7 @@ cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uin
 # All or nothing: count, or 0 with nothing taken.
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil
-# Why that many cannot be had, known before any is taken; and undoing the counts of those that were taken and given back.
+# Why that many cannot be had, known before any is taken; and undoing the counts of those taken and given back.
 cdef int pool_many_refusal(pool_t *pool, uint64_t size, uint64_t count) noexcept nogil
 cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks, uint64_t peak_bytes) noexcept nogil
 # Frees every good one; verdicts (may be NULL) in order; answers how many were good.
@@ -115,10 +116,12 @@ cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept no
 cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
     """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; a stale one costs time only."""
     cdef slab_t *slab
-    if heap.pool != pool or size > pool.small_max:
+    if rarely(heap.pool != pool):
+        return heap_alloc_slow(pool, size)
+    if rarely(size > pool.small_max):
         return heap_alloc_slow(pool, size)
     slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
-    if not slab_has_free(slab):
+    if rarely(not slab_has_free(slab)):
         return heap_alloc_slow(pool, size)
     return slab_take(slab, RECORD_LIVE | <uint32_t>size)
 
@@ -128,15 +131,17 @@ cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept
     cdef uint64_t offset = address - pool.base
     cdef slab_t *slab
     cdef uint32_t index
-    if offset >= pool.fast_span:
+    if rarely(offset >= pool.fast_span):
         return heap_free_slow(pool, address)
     slab = &pool.descriptors[offset >> GRANULE_SHIFT]
-    if slab.owner != heap:
+    if rarely(slab.owner != heap):
         return heap_free_slow(pool, address)
     index = slab_index(slab, address)
-    if index >= slab.block_count or not (record_load(slab.records + index) & RECORD_LIVE):
+    if rarely(index >= slab.block_count):
         return heap_free_slow(pool, address)
-    if slab_put(slab, index):
+    if rarely(not (record_load(slab.records + index) & RECORD_LIVE)):
+        return heap_free_slow(pool, address)
+    if rarely(slab_put(slab, index)):
         return slab_emptied_slow(slab)
     return VERDICT_LIVE
 

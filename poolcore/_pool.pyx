@@ -13,8 +13,8 @@ from libc.string cimport memcpy, memset
 
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
-    atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr, atomic_store_u64,
-    bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
+    atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr,
+    atomic_store_u64, bits_highest, bits_lowest, os_clock_ns, os_commit, os_discard, os_huge,
     os_lock, os_lock_init, os_map, os_page_bytes, os_protect, os_release, os_reserve, os_thread_id,
     os_unlock, os_unprotect,
 )
@@ -33,6 +33,7 @@ cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
     void assert_whole(const char *broken)
+    bint rarely(bint condition)
 
 cdef enum:
     POOLS_MAX = 65536               # open at once
@@ -2348,16 +2349,16 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
     cdef slab_t *slab
     cdef slab_t *to_slab
     cdef uint32_t index, record, size_class
-    if heap.pool != pool or offset >= pool.fast_span or size > pool.small_max:
+    if rarely(heap.pool != pool or offset >= pool.fast_span or size > pool.small_max):
         return realloc_slow(pool, address, size)
     slab = &pool.descriptors[offset >> GRANULE_SHIFT]
-    if slab.owner != heap:
+    if rarely(slab.owner != heap):
         return realloc_slow(pool, address, size)
     index = slab_index(slab, address)
-    if index >= slab.block_count:
+    if rarely(index >= slab.block_count):
         return realloc_slow(pool, address, size)
     record = record_load(slab.records + index)
-    if not record & RECORD_LIVE:
+    if rarely(not record & RECORD_LIVE):
         return realloc_slow(pool, address, size)
     if size <= slab.block_bytes and size >= slab.block_bytes >> 1:
         record_store(slab.records + index, RECORD_LIVE | <uint32_t>size)
@@ -2365,7 +2366,7 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
     copied = record & RECORD_SIZE
     size_class = pool.class_of[(realloc_room(pool, copied, size) + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]
     to_slab = heap.fast[size_class]
-    if not slab_has_free(to_slab):
+    if rarely(not slab_has_free(to_slab)):
         to_slab = heap_refill(pool, heap, size_class)
         if to_slab == NULL or to_slab.tags != NULL:
             return realloc_slow(pool, address, size)
@@ -2380,7 +2381,7 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
             place += ALIGNMENT
     else:
         memcpy(<void *>moved, block, copied)
-    if slab_put(slab, index):
+    if rarely(slab_put(slab, index)):
         slab_emptied_slow(slab)
     return <void *>moved
 

@@ -30,6 +30,13 @@
 #include <unistd.h>
 #endif
 
+/* A condition that the fast path does not expect. Each taken branch that it saves is a nanosecond in three pairs. */
+#if defined(_MSC_VER)
+#define rarely(condition) (condition)
+#else
+#define rarely(condition) __builtin_expect(!!(condition), 0)
+#endif
+
 /* ---- Atomics ------------------------------------------------------------------------------ */
 
 #if defined(_MSC_VER)
