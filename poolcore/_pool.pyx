@@ -1833,13 +1833,19 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
     cdef uint32_t index, record, state
     cdef uint32_t *place
     cdef uint64_t size
+    cdef uint8_t kind
     cdef bint is_local
     cdef int verdict = block_find(pool, address, &slab, &index)
     if verdict != VERDICT_LIVE:
         return verdict
     is_local = is_owner(pool, slab)
+    # A stale free may find the granule given back, or made a slab or run anew, between any two lines of this: what
+    # it was is looked at once, and the record decides.
+    kind = slab.kind
     place = slab.records + index
-    if slab.kind == KIND_SLAB and not is_local and not remote_bits_make(pool, slab):
+    if (kind == KIND_RUN) != (place == &slab.head):
+        return VERDICT_DOUBLE
+    if kind != KIND_RUN and not is_local and not remote_bits_make(pool, slab):
         return VERDICT_CORRUPT
     while True:
         record = atomic_load_u32(place)
@@ -1855,7 +1861,7 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
             break
         if state == RECORD_HELD:
             hold_kill(slab, index)
-        if slab.kind == KIND_RUN:
+        if kind == KIND_RUN:
             if not atomic_cas_u32(place, record, 0):
                 continue
             run_release(pool, slab)

@@ -18,12 +18,12 @@ from engine_build import HERE, WITHOUT_PYTHON, compile_program, generate, run
 CHOSEN = [
     "4:0/0", "4:01/10", "4:012/012", "4:0123/0123",     # both free the same blocks: DOUBLE or late
     "2:01/01", "L4:01/10", "L2:01/01",                  # ... and the slab was full; or there is a limit
-    "4:01T/01", "2:01B/01", "2:01TB/10", "2:0T/0",      # ... and the slab is given back, or made anew
+    "4:01T/01", "2:01B/01", "2:0TA/0", "2:0TB/0", "2:0T/0",     # ... and the slab is given back, or made anew
     "4:045/451", "2:04A/40A",                           # each frees the other's
     "2:AA/01X", "4:04X/40", "2:01X/01A",                # a thread ends meanwhile
     "L2:A0A/01", "L4:04AF/40",
 ]
-FOUR_CALLS = 500        # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (minutes)
+FOUR_CALLS = 1000       # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (minutes)
 
 
 def programs(letters: str, calls: int) -> list[str]:
@@ -42,7 +42,7 @@ def scenarios() -> list[str]:
     few = [program for calls in (1, 2, 3) for program in programs("01AF", calls)]
     pairs = [f"2:{a}/{b}" for a in few for b in few] + [
         f"4:{a}/{b}" for calls in (1, 2, 3) for a in programs("04AF", calls) for b in programs("04AF", calls)]
-    four = [f"2:{a}/{b}" for a in programs("01AF", 4) for b in programs("01AF", 4)]
+    four = ["2:01TB/10", *(f"2:{a}/{b}" for a in programs("01AF", 4) for b in programs("01AF", 4))]
     if os.environ.get("POOLCORE_INTERLEAVE") != "all":
         four = random.Random(4).sample(four, FOUR_CALLS)
     return [*CHOSEN, *(pair for pair in pairs + four if set(pair[2:]) & set("0145"))]
