@@ -232,7 +232,10 @@ def versus_floor(name: str, ours: str, must: float | None, aim: float) -> Row:
     """A row of ours over F3, with the instructions of both beside the times."""
 
     def beside(taken: Taken) -> str:
-        counts = f"{instructions(ours):.0f} against {instructions('F3'):.0f} instructions"
+        try:
+            counts = f"{instructions(ours):.0f} against {instructions('F3'):.0f} instructions"
+        except RuntimeError as error:
+            counts = str(error).partition("\n")[0]
         return f"{medians(ours, 'F3')(taken)}; {counts}"
 
     return replace(versus(name, PAIR, "F3", must, aim, ours), beside=beside)

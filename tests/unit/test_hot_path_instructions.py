@@ -2,7 +2,7 @@
 
 import pytest
 
-from pybuf.bench.instructions import instructions_per_pair, stepped
+from pybuf.bench.instructions import instructions_per_pair
 
 
 def test_pair_of_1500_bytes_takes_at_most_85_instructions():
@@ -11,7 +11,3 @@ def test_pair_of_1500_bytes_takes_at_most_85_instructions():
 
 def test_floor_that_ratios_are_formed_to_takes_58_instructions():
     assert instructions_per_pair("F3", 1500) == pytest.approx(58, abs=3)
-
-
-def test_stepping_counts_what_callgrind_counts():
-    assert stepped("F1", 1500) == pytest.approx(instructions_per_pair("F1", 1500), abs=0.5)
