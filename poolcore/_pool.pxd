@@ -1,5 +1,5 @@
 """The hot path, inline: what an allocation and a free cost when nothing is missing. And the cold
-path's functions, whose bodies are in _pool.pyx.
+path's functions, whose bodies are in the parts (.pxi) that _pool.pyx includes.
 
 An allocation misses when this thread has no heap of the pool, the size has no class, or the class'
 current slab has no free block. A free misses when the address is outside the arena or its granule is not

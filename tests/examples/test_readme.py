@@ -65,7 +65,7 @@ def test_linked_file_is_there(link: str) -> None:
 
 
 def test_engine_readme_names_every_invariant_that_check_can_name() -> None:
-    source = (HERE.parents[1] / "poolcore" / "_pool.pyx").read_text()
+    source = (HERE.parents[1] / "poolcore" / "_check.pxi").read_text()
     checks = re.findall(r"^cdef const char \*\w*check\w*\(.*?(?=^cdef |\Z)", source, re.MULTILINE | re.DOTALL)
     named = {name for body in checks for name in re.findall(r'return "(\w+)"', body)}
     rows = re.findall(r"^\| (`.*?) \|", ENGINE.partition("## Invariants")[2], re.MULTILINE)

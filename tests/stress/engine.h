@@ -1,6 +1,6 @@
 /* The engine whole, under the names that its own sources use.
  *
- * `_pool.c` is what Cython makes of poolcore/_pool.pyx. Its functions are static, so a program that
+ * `_pool.c` is what Cython makes of poolcore/_pool.pyx and the parts that it includes. Its functions are static, so a program that
  * wants to call them, or to look into the structs, includes the file. No Python runs in such a
  * program: the engine needs none, and the linker is told to leave Python's names open. */
 #ifndef ENGINE_H

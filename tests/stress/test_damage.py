@@ -26,7 +26,7 @@ def test_check_names(name: str, damage: Path) -> None:
 
 
 def test_every_invariant_that_check_names_is_damaged_here() -> None:
-    source = (ENGINE / "_pool.pyx").read_text()
+    source = (ENGINE / "_check.pxi").read_text()
     body = r"^cdef const char \*(?:check_\w+|pool_check)\(.*?(?=^cdef |\Z)"
     bodies = re.findall(body, source, re.MULTILINE | re.DOTALL)
     named = {name for body in bodies for name in re.findall(r'return "(\w+)"', body)}

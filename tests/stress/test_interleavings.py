@@ -82,11 +82,11 @@ REMOTE_CAS = """            if not atomic_cas_u32(place, record, RECORD_REMOTE |
 REMOTE_STORE = """            record_store(place, RECORD_REMOTE | (record & RECORD_SIZE))
 """
 WITHOUT = {
-    "the CAS of LIVE to REMOTE": [("_pool.pyx", REMOTE_CAS, REMOTE_STORE)],
-    "the remote bitmap": [("_pool.pyx", "    atomic_or_u64(slab.remote_bits + word, bits)\n", "")],
+    "the CAS of LIVE to REMOTE": [("_block.pxi", REMOTE_CAS, REMOTE_STORE)],
+    "the remote bitmap": [("_remote.pxi", "    atomic_or_u64(slab.remote_bits + word, bits)\n", "")],
     "the test that a bit's record is still REMOTE": [(
-        "_pool.pyx", "(record_load(slab.records + index) & RECORD_STATE) == RECORD_REMOTE", "True")],
-    "the notice that a slab has remote frees": [("_pool.pyx", "    remote_notify(slab, heap)\n\n\n", "\n\n")],
+        "_remote.pxi", "(record_load(slab.records + index) & RECORD_STATE) == RECORD_REMOTE", "True")],
+    "the notice that a slab has remote frees": [("_remote.pxi", "    remote_notify(slab, heap)\n\n\n", "\n\n")],
 }
 
 

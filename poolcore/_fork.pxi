@@ -1,0 +1,132 @@
+# ---- Fork ---------------------------------------------------------------------------------------------------
+# The parent's locks are held across the fork, so arenas are whole in the child. Its other threads are gone, and
+# each may have been between two stores: what their heaps keep is rebuilt from the records alone, which are
+# written in one store each.
+
+cdef void fork_before() noexcept nogil:
+    cdef uint32_t i
+    cdef thread_t *thread = thread_here()
+    if thread != NULL:
+        gather_publish(thread)
+    os_lock(&state_lock)
+    for i in range(pool_count):
+        if pools[i].is_open and not pools[i].is_closed:
+            os_lock(&pools[i].heap_lock)
+            os_lock(&pools[i].arena_lock)
+
+
+cdef void fork_unlock() noexcept nogil:
+    cdef uint32_t i
+    for i in range(pool_count):
+        if pools[i].is_open and not pools[i].is_closed:
+            os_unlock(&pools[i].arena_lock)
+            os_unlock(&pools[i].heap_lock)
+    os_unlock(&state_lock)
+
+
+cdef void fork_in_child() noexcept nogil:
+    global threads, free_threads
+    cdef thread_t *mine = thread_here()
+    cdef thread_t *thread
+    cdef thread_t *rest = threads
+    cdef uint32_t i
+    threads = mine
+    while rest != NULL:
+        thread = rest
+        rest = thread.next
+        if thread != mine:
+            memset(thread, 0, sizeof(thread_t))
+            thread.next = free_threads
+            free_threads = thread
+    if mine != NULL:
+        mine.next = NULL
+        mine.id = os_thread_id()
+    fork_unlock()
+    for i in range(pool_count):
+        if pools[i].is_open and not pools[i].is_closed:
+            pool_rebuild(pools[i], mine)
+
+
+cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
+    """In a fork's child, where no other thread runs."""
+    cdef heap_t *heap = pool.heaps
+    cdef slab_t *slab
+    cdef uint64_t granule = 0
+    cdef uint32_t i
+    pool.abandoned = NULL
+    while heap != NULL:
+        heap.remote = NULL
+        if heap != pool.shared_heap and (heap.thread != mine or mine == NULL):
+            for i in range(CLASS_MAX):
+                heap.current[i] = &slab_none
+                heap.fast[i] = &slab_none
+                heap.partial[i] = NULL
+                heap.empty[i] = NULL
+            heap.empty_mask[0] = 0
+            heap.empty_mask[1] = 0
+            heap.empty_count = 0
+            heap.slab_count = 0
+            heap_abandon(pool, heap)
+        heap = heap.next_in_pool
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        if slab.kind == KIND_RUN and slab.head & RECORD_STATE == 0:
+            # Its thread had made the record free and was about to give the granules back.
+            i = slab.granules
+            run_release(pool, slab)
+            granule += i
+            continue
+        if slab.kind == KIND_TAKEN and not pool.is_locked:
+            i = slab.granules
+            arena_give(pool, granule, i)
+            granule += i
+            continue
+        if slab.kind == KIND_SLAB:
+            slab.remote_queued = 0
+            if slab.remote_bits != NULL:
+                memset(slab.remote_bits, 0, REMOTE_BITS_BYTES)
+            if slab.heap.is_abandoned:
+                slab_rebuild(slab)
+            else:
+                for i in range(slab.carved):
+                    if slab.records[i] & RECORD_STATE == RECORD_REMOTE:
+                        slab_return(slab, i)
+        granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
+
+
+cdef void slab_rebuild(slab_t *slab) noexcept nogil:
+    """Free list, counts and place from the records; the heap's lists hold only rebuilt slabs."""
+    cdef heap_t *heap = slab.heap
+    cdef uint32_t live = 0
+    cdef uint32_t head = LINK_NONE
+    cdef uint32_t i = slab.carved
+    cdef uint32_t record
+    if slab.place == PLACE_EMPTY:
+        used_add(slab, slab.carved)
+    while i:
+        i -= 1
+        record = slab.records[i]
+        if record & RECORD_STATE and record & RECORD_STATE != RECORD_REMOTE:
+            live += 1
+        else:
+            slab.records[i] = head | (record & RECORD_VIRGIN if not record & RECORD_STATE else 0)
+            head = i
+    slab.head = head
+    slab.freed = LINK_NONE
+    slab.frees = <uint32_t>slab.total - live
+    heap.slab_count += 1
+    slab.next = NULL
+    slab.prev = NULL
+    if head == LINK_NONE and slab.carved < slab.block_count:
+        slab_carve(slab)
+        head = slab.head
+    if live == 0:
+        slab.owner = slab_fast_owner(slab)
+        heap_keep_empty(heap, slab)
+    elif head == LINK_NONE:
+        slab.place = PLACE_FULL
+        slab.owner = NULL
+    else:
+        slab.place = PLACE_PARTIAL
+        slab.owner = slab_fast_owner(slab)
+        list_push(&heap.partial[slab.size_class], slab)

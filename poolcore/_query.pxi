@@ -1,0 +1,211 @@
+# ---- Questions ------------------------------------------------------------------------------------------
+
+cdef bint is_live_state(uint32_t record) noexcept nogil:
+    cdef uint32_t state = record & RECORD_STATE
+    return state & RECORD_LIVE or state == RECORD_HELD or state == RECORD_EXPORTED
+
+
+cdef void block_describe(pool_t *pool, slab_t *slab, uint32_t index, block_t *block) noexcept nogil:
+    cdef uint32_t record = atomic_load_u32(slab.records + index)
+    cdef tag_t *tag = tag_place(slab, index)
+    memset(block, 0, sizeof(block_t))
+    block.address = block_address(slab, index)
+    block.capacity = block_capacity(pool, slab, index)
+    block.state = record & RECORD_STATE
+    if block.state & RECORD_LIVE:
+        block.state = RECORD_LIVE
+    block.is_run = slab.kind == KIND_RUN
+    block.is_virgin = block.state == 0 and (index >= slab.carved or record & RECORD_VIRGIN)
+    if is_live_state(record):
+        block.size = block_size(slab, record)
+        if block.state != RECORD_LIVE:
+            block.hold = holder_place(slab, index)[0]
+    if tag != NULL and not block.is_virgin:
+        block.tag = tag.tag
+        block.sequence = tag.sequence
+        block.freed = tag.freed
+        block.thread = tag.thread
+
+
+cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept nogil:
+    cdef slab_t *slab
+    cdef uint32_t index
+    cdef int found = 0
+    if pool.is_closed:
+        return 0
+    os_lock(&pool.arena_lock)
+    block_find(pool, address, &slab, &index)
+    if slab != NULL:
+        if slab.kind == KIND_SLAB:
+            index = <uint32_t>((address - slab.base) // slab.block_bytes)
+            found = index < slab.carved
+        else:
+            index = 0
+            found = address >= slab.base
+        if found:
+            block_describe(pool, slab, index, block)
+            found = not block.is_virgin
+    os_unlock(&pool.arena_lock)
+    return found
+
+
+cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
+    cdef slab_t *slab
+    cdef uint32_t index
+    cdef int verdict
+    if address == 0:
+        return VERDICT_NULL
+    if pool.is_closed:
+        return VERDICT_CLOSED
+    verdict = block_find(pool, address, &slab, &index)
+    if verdict == VERDICT_LIVE:
+        verdict = record_verdict(pool, slab, index, atomic_load_u32(slab.records + index), 0)
+        if verdict == VERDICT_LIVE and pool.is_locked:
+            if not slack_is_intact(pool, slab, index, slab.records[index]):
+                verdict = VERDICT_CORRUPT
+    return verdict
+
+
+cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept nogil:
+    cdef uint64_t granule
+    cdef slab_t *slab
+    cdef uint32_t index
+    if pool.is_closed:
+        return 0
+    if address < pool.base:
+        address = pool.base
+    os_lock(&pool.arena_lock)
+    granule = (address - pool.base) >> pool.granule_shift
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        if slab.kind == KIND_SLAB:
+            for index in range(slab.carved):
+                if is_live_state(slab.records[index]) and block_address(slab, index) >= address:
+                    block_describe(pool, slab, index, block)
+                    os_unlock(&pool.arena_lock)
+                    return 1
+        elif slab.kind == KIND_RUN:
+            if is_live_state(slab.head) and slab.base >= address:
+                block_describe(pool, slab, 0, block)
+                os_unlock(&pool.arena_lock)
+                return 1
+        granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
+    os_unlock(&pool.arena_lock)
+    return 0
+
+
+cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil:
+    cdef slab_t *slab
+    cdef uint32_t index, record
+    if pool.is_closed or block_find(pool, address, &slab, &index) != VERDICT_LIVE:
+        return 0
+    record = atomic_load_u32(slab.records + index)
+    return block_size(slab, record) if is_live_state(record) else 0
+
+
+cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
+    """A walk over the records: nothing is counted on the hot path."""
+    cdef uint64_t granule = 0
+    cdef uint64_t used_bytes = 0
+    cdef uint64_t capacity
+    cdef slab_t *slab
+    cdef class_stats_t *in_class
+    cdef heap_t *heap
+    cdef uint32_t index, record
+    cdef thread_t *thread = thread_here()
+    memset(stats, 0, sizeof(pool_stats_t))
+    if pool.is_closed:
+        return
+    if thread != NULL:
+        gather_publish(thread)
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
+    os_lock(&pool.arena_lock)
+    stats.class_count = pool.class_count
+    for index in range(pool.class_count):
+        stats.classes[index].block_bytes = pool.class_bytes[index]
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        if slab.kind == KIND_SLAB:
+            in_class = &stats.classes[slab.size_class]
+            in_class.slabs += 1
+            used_bytes += pool.granule_bytes
+            stats.total_allocs += slab.total
+            for index in range(slab.carved):
+                record = record_load(slab.records + index)
+                if is_live_state(record):
+                    capacity = block_capacity(pool, slab, index)
+                    in_class.live_blocks += 1
+                    in_class.live_bytes += record & RECORD_SIZE
+                    in_class.capacity_bytes += capacity
+        elif slab.kind == KIND_RUN:
+            used_bytes += <uint64_t>slab.granules << pool.granule_shift
+            if is_live_state(record_load(&slab.head)):
+                stats.live_blocks += 1
+                stats.live_bytes += slab.total
+                stats.capacity_bytes += block_capacity(pool, slab, 0)
+        granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
+    for index in range(pool.class_count):
+        stats.live_blocks += stats.classes[index].live_blocks
+        stats.live_bytes += stats.classes[index].live_bytes
+        stats.capacity_bytes += stats.classes[index].capacity_bytes
+    heap = pool.heaps
+    while heap != NULL:
+        stats.total_allocs += heap.retired_total
+        stats.late_double_frees += heap.late_double_frees
+        heap = heap.next_in_pool
+    stats.total_allocs += pool.run_total
+    stats.internal_waste_bytes = stats.capacity_bytes - stats.live_bytes
+    stats.external_waste_bytes = used_bytes - stats.capacity_bytes
+    stats.reserved_bytes = pool.span
+    stats.committed_bytes = pool.backed_granules << pool.granule_shift
+    if pool.config.backing == BACKING_BUFFER:
+        stats.committed_bytes = pool.span
+    stats.largest_bytes = arena_largest(pool) << pool.granule_shift
+    os_unlock(&pool.arena_lock)
+    stats.total_frees = stats.total_allocs - stats.live_blocks
+    if stats.largest_bytes < pool.small_max and pool_has_small(pool, pool.small_max):
+        stats.largest_bytes = pool.small_max
+    stats.quarantined_blocks = pool.quarantine_count
+    stats.quarantined_bytes = pool.quarantine_bytes
+    stats.corrupt_blocks = pool.corrupt_blocks
+    stats.is_peak_exact = pool.is_policed
+    stats.peak_blocks = atomic_load_u64(&pool.peak_blocks)
+    stats.peak_bytes = atomic_load_u64(&pool.peak_bytes)
+    if pool.config.limit_bytes != UINT64_MAX and stats.largest_bytes > pool.config.limit_bytes - pool.live_bytes:
+        stats.largest_bytes = pool.config.limit_bytes - pool.live_bytes
+    if pool.config.limit_blocks == pool.live_blocks and pool.is_limited:
+        stats.largest_bytes = 0
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
+
+
+cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
+    """Whether this thread's heap has a free block for the largest class, when the arena has no granule."""
+    cdef heap_t *heap = heap_here(pool)
+    cdef uint32_t size_class = pool.class_count - 1
+    if heap == NULL:
+        return False
+    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class])
+            or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
+
+
+cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
+    pool.peak_blocks = pool.live_blocks
+    pool.peak_bytes = pool.live_bytes
+
+
+cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil:
+    cdef uint64_t count, first, i
+    cdef uint64_t size = pool.config.events_capacity
+    if pool.is_closed or size == 0:
+        return 0
+    os_lock(&pool.heap_lock)
+    count = pool.sequence if pool.sequence < size else size
+    if count > capacity:
+        count = capacity
+    first = pool.sequence - count
+    for i in range(count):
+        events[i] = pool.events[(first + i) % size]
+    os_unlock(&pool.heap_lock)
+    return count

@@ -1,0 +1,288 @@
+# ---- What this thread's heap is, looked up in this module's thread-local storage -----------------------
+
+cdef inline uint64_t pool_alloc(pool_t *pool, uint64_t size) noexcept nogil:
+    """A block of `size` bytes, or 0. Any thread."""
+    return heap_alloc(<heap_t *>thread_heap_at(pool.slot_offset), pool, size)
+
+
+cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
+    """Frees what `address` is; the verdict. Any thread, any value."""
+    return heap_free(<heap_t *>thread_heap_at(pool.slot_offset), pool, address)
+
+
+# ---- Realloc and batches ------------------------------------------------------------------------------
+
+cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t record, uint64_t size) noexcept nogil:
+    """1: done; 0: it must move; -1: a limit stands in the way."""
+    cdef uint64_t was = block_size(slab, record)
+    cdef uint32_t changed
+    if pool.config.guard_every or pool.config.is_filled or pool.quarantine_capacity:
+        return 0
+    if slab.kind == KIND_SLAB:
+        if size > slab.block_bytes or size < slab.block_bytes >> 1:
+            return 0
+    elif size <= pool.small_max:
+        return 0
+    if pool.is_locked:
+        if size > was and locked_limit(pool, size - was, 0) != REFUSAL_NONE:
+            return -1
+    elif pool.is_limited and size > was and credit_take(pool, size - was, 0) != REFUSAL_NONE:
+        return -1
+    if slab.kind == KIND_RUN:
+        if not run_resize(pool, slab, size):
+            if pool.is_limited and not pool.is_locked and size > was:
+                credit_give(pool, size - was, 0)
+            return 0
+        if size > was:
+            used_raise(pool, 0, size - was)
+        else:
+            used_lower(pool, 0, was - size)
+    else:
+        changed = (record & RECORD_STATE) | <uint32_t>size
+        if is_owner(pool, slab):
+            record_store(slab.records + index, changed)
+        elif not atomic_cas_u32(slab.records + index, record, changed):
+            if pool.is_limited and not pool.is_locked and size > was:
+                credit_give(pool, size - was, 0)
+            return 0
+    if pool.is_locked:
+        pool.live_bytes += size - was
+        if pool.live_bytes > pool.peak_bytes:
+            pool.peak_bytes = pool.live_bytes
+    elif pool.is_limited and size < was:
+        credit_give(pool, was - size, 0)
+    return 1
+
+
+cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *to_hold, uint64_t size, int *verdict,
+                          int *refusal) noexcept nogil:
+    """`hold` is NULL for an address; then a HELD block is moved away from under its Buffer, which is dead."""
+    cdef slab_t *slab
+    cdef uint32_t index, record, state
+    cdef uint64_t moved, tag = 0
+    cdef uint64_t was = 0
+    cdef int done = 0
+    verdict[0] = VERDICT_LIVE
+    refusal[0] = REFUSAL_NONE
+    if pool.is_closed:
+        verdict[0] = VERDICT_CLOSED
+        return 0
+    if pool.is_locked:
+        if thread_in_callback(pool):
+            refusal[0] = REFUSAL_CALLBACK
+            return 0
+        os_lock(&pool.heap_lock)
+    verdict[0] = block_find(pool, address, &slab, &index)
+    if verdict[0] == VERDICT_LIVE:
+        record = atomic_load_u32(slab.records + index)
+        verdict[0] = record_verdict(pool, slab, index, record, 0)
+        if record & RECORD_STATE == RECORD_EXPORTED:
+            verdict[0] = VERDICT_EXPORTED
+    if verdict[0] == VERDICT_LIVE:
+        state = record & RECORD_STATE
+        was = block_size(slab, record)
+        if slab.tags != NULL:
+            tag = slab.tags[index].tag
+        done = resize_in_place(pool, slab, index, record, size)
+        if done > 0:
+            if state == RECORD_HELD:
+                hold_kill(slab, index)
+                if to_hold != NULL:
+                    hold_make(pool, slab, index, address, size, to_hold)
+                else:
+                    record_store(slab.records + index, RECORD_LIVE | (record_load(slab.records + index) & RECORD_SIZE))
+        elif done < 0:
+            refusal[0] = REFUSAL_LIMIT_BYTES
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
+    if verdict[0] != VERDICT_LIVE or done < 0:
+        return 0
+    if done > 0:
+        return address
+    moved = alloc_any(pool, size, 0, 0, <uint32_t>tag, to_hold, refusal)
+    if moved == 0:
+        return 0
+    if pool.is_locked:
+        # A callback or another thread may have freed the block while the lock was let go.
+        verdict[0] = block_find(pool, address, &slab, &index)
+        if verdict[0] != VERDICT_LIVE or slab.records[index] != record:
+            free_any(pool, moved, 0)
+            verdict[0] = VERDICT_DOUBLE
+            return 0
+    if pool.config.backing != BACKING_SPACE:
+        memcpy(<void *>moved, <void *>address, size if size < was else was)
+    elif pool.config.on_copy != NULL:
+        if pool.config.on_copy(pool.config.context, moved, address, size if size < was else was) != 0:
+            free_any(pool, moved, 0)
+            refusal[0] = REFUSAL_MEMORY
+            return 0
+    verdict[0] = free_any(pool, address, 0)
+    if verdict[0] != VERDICT_LIVE:
+        # The old block was lost to a racing free, or its slack was overwritten.
+        free_any(pool, moved, 0)
+        return 0
+    return moved
+
+
+cdef uint64_t pool_realloc(pool_t *pool, uint64_t address, uint64_t size, int *verdict, int *refusal) noexcept nogil:
+    cdef int no_verdict, no_refusal
+    return realloc_any(pool, address, NULL, NULL, size, &no_verdict if verdict == NULL else verdict,
+                       &no_refusal if refusal == NULL else refusal)
+
+
+cdef uint64_t pool_realloc_held(pool_t *pool, hold_t *hold, hold_t *to_hold, uint64_t size, int *verdict,
+                                int *refusal) noexcept nogil:
+    if hold.slab == NULL:
+        verdict[0] = VERDICT_CLOSED if pool.is_closed else VERDICT_DOUBLE
+        refusal[0] = REFUSAL_NONE
+        return 0
+    return realloc_any(pool, hold.address, hold, to_hold, size, verdict, refusal)
+
+
+cdef int pool_many_refusal(pool_t *pool, uint64_t size, uint64_t count) noexcept nogil:
+    """The limit that `count` blocks of `size` bytes cannot keep, unless somebody frees meanwhile."""
+    if not pool.is_policed or pool.is_closed or pool.config.on_low_memory != NULL:
+        return REFUSAL_NONE
+    if pool.config.limit_blocks - pool.live_blocks < count:
+        return REFUSAL_LIMIT_BLOCKS
+    if size and (pool.config.limit_bytes - pool.live_bytes) // size < count:
+        return REFUSAL_LIMIT_BYTES
+    return REFUSAL_NONE
+
+
+cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks, uint64_t peak_bytes) noexcept nogil:
+    """After `count` allocations were undone by as many frees: as if they had never been, peaks too."""
+    cdef heap_t *heap = heap_here(pool)
+    if heap == NULL or count == 0:
+        return
+    heap.retired_total -= count
+    if pool.is_policed:
+        atomic_store_u64(&pool.peak_blocks, peak_blocks)
+        atomic_store_u64(&pool.peak_bytes, peak_bytes)
+
+
+cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
+                              int *refusal) noexcept nogil:
+    cdef uint64_t i, done
+    cdef uint64_t peak_blocks = pool.peak_blocks
+    cdef uint64_t peak_bytes = pool.peak_bytes
+    refusal[0] = pool_many_refusal(pool, size, count)
+    if refusal[0] != REFUSAL_NONE:
+        return 0
+    for i in range(count):
+        addresses[i] = pool_alloc(pool, size)
+        if addresses[i] == 0:
+            addresses[i] = alloc_any(pool, size, 0, 0, 0, NULL, refusal)
+        if addresses[i] == 0:
+            done = i
+            while i:
+                i -= 1
+                free_any(pool, addresses[i], 0)
+            pool_forget_allocs(pool, done, peak_blocks, peak_bytes)
+            return 0
+    return count
+
+
+cdef uint64_t pool_free_many(pool_t *pool, const uint64_t *addresses, uint64_t count, int *verdicts) noexcept nogil:
+    cdef uint64_t i
+    cdef uint64_t good = 0
+    cdef int verdict
+    for i in range(count):
+        verdict = pool_free(pool, addresses[i])
+        if verdict == VERDICT_LIVE:
+            good += 1
+        if verdicts != NULL:
+            verdicts[i] = verdict
+    return good
+
+
+# The functions of Pool.c_functions(): what a C program calls through pointers.
+
+cdef void *pool_c_alloc(void *pool, size_t size) noexcept nogil:
+    return <void *>pool_alloc(<pool_t *>pool, size)
+
+
+cdef int pool_c_free(void *pool, void *block) noexcept nogil:
+    return pool_free(<pool_t *>pool, <uint64_t>block)
+
+
+cdef void *realloc_slow(pool_t *pool, uint64_t address, uint64_t size) noexcept nogil:
+    cdef int verdict, refusal
+    if address == 0:
+        return <void *>pool_alloc(pool, size)
+    return <void *>realloc_any(pool, address, NULL, NULL, size, &verdict, &refusal)
+
+
+cdef inline uint64_t realloc_room(pool_t *pool, uint64_t was, uint64_t size) noexcept nogil:
+    """What to make room for when a block of `was` bytes must move: what grew once grows again, and a quarter more
+    spares most copies. In a recorded redis the copies were half of all cache misses."""
+    cdef uint64_t room = was + (was >> 2)
+    if size <= was or was < REALLOC_ROOM_FROM or room <= size:
+        return size
+    return room if room < pool.small_max else pool.small_max
+
+
+cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil:
+    """realloc as C has it: NULL allocates; NULL back leaves the old block as it was. Fast from one class of this
+    thread's heap to another: a fifth of some programs' calls are such growing reallocations."""
+    cdef pool_t *pool = <pool_t *>handle
+    cdef uint64_t address = <uint64_t>block
+    cdef heap_t *heap = <heap_t *>thread_heap_at(pool.slot_offset)
+    cdef uint64_t offset = address - pool.base
+    cdef uint64_t moved, copied, place
+    cdef slab_t *slab
+    cdef slab_t *to_slab
+    cdef uint32_t index, record, size_class
+    if rarely(heap.pool != pool or offset >= pool.fast_span or size > pool.small_max):
+        return realloc_slow(pool, address, size)
+    slab = &pool.descriptors[offset >> GRANULE_SHIFT]
+    if rarely(slab.owner != heap):
+        return realloc_slow(pool, address, size)
+    index = slab_index(slab, address)
+    if rarely(index >= slab.block_count):
+        return realloc_slow(pool, address, size)
+    record = record_load(slab.records + index)
+    if rarely(not record & RECORD_LIVE):
+        return realloc_slow(pool, address, size)
+    if size <= slab.block_bytes and size >= slab.block_bytes >> 1:
+        record_store(slab.records + index, RECORD_LIVE | <uint32_t>size)
+        return block
+    copied = record & RECORD_SIZE
+    size_class = pool.class_of[(realloc_room(pool, copied, size) + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]
+    to_slab = heap.fast[size_class]
+    if rarely(not slab_has_free(to_slab)):
+        to_slab = heap_refill(pool, heap, size_class)
+        if to_slab == NULL or to_slab.tags != NULL:
+            return realloc_slow(pool, address, size)
+    moved = slab_take(to_slab, RECORD_LIVE | <uint32_t>size)
+    if size < copied:
+        copied = size
+    if copied <= 128:
+        # Capacities divide by 16, so whole pieces may be copied: cheaper than a call.
+        place = 0
+        while place < copied:
+            memcpy(<void *>(moved + place), <void *>(address + place), ALIGNMENT)
+            place += ALIGNMENT
+    else:
+        memcpy(<void *>moved, block, copied)
+    if rarely(slab_put(slab, index)):
+        slab_emptied_slow(slab)
+    return <void *>moved
+
+
+cdef void *pool_c_calloc(void *pool, size_t count, size_t size) noexcept nogil:
+    cdef int refusal
+    cdef uint64_t address
+    if size and count > UINT64_MAX // size:
+        return NULL
+    if (<pool_t *>pool).is_policed:
+        return <void *>alloc_any(<pool_t *>pool, count * size, 0, ALLOC_ZERO, 0, NULL, &refusal)
+    address = pool_alloc(<pool_t *>pool, count * size)
+    if address:
+        memset(<void *>address, 0, count * size)
+    return <void *>address
+
+
+cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept nogil:
+    cdef int refusal
+    return <void *>alloc_any(<pool_t *>pool, size, alignment, 0, 0, NULL, &refusal)

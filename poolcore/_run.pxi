@@ -1,0 +1,207 @@
+# ---- Runs -----------------------------------------------------------------------------------------
+# Any granule of a run leads to the first in O(log n): the run after its first granule is split into
+# aligned power-of-two pieces, and the first granule of each is KIND_RUN_PART and names the run (`tags`).
+# Clearing lowest bits of a granule's number meets that piece's start before anything else that is used.
+# So a run costs a few descriptors, however long.
+
+cdef void run_mark(pool_t *pool, uint64_t first, uint64_t count, uint8_t kind) noexcept nogil:
+    cdef uint64_t place = first + 1
+    cdef uint64_t end = first + count
+    cdef uint64_t step
+    while place < end:
+        step = place & (~place + 1)
+        while place + step > end:
+            step >>= 1
+        granule_at(pool, place).kind = kind
+        if kind == KIND_RUN_PART:
+            granule_at(pool, place).was = KIND_RUN_PART
+            granule_at(pool, place).tags = <tag_t *>granule_at(pool, first)
+        place += step
+
+
+cdef slab_t *run_find(pool_t *pool, uint64_t granule) noexcept nogil:
+    """The live run that `granule` is in, or NULL."""
+    cdef uint64_t at = granule
+    cdef slab_t *slab
+    while True:
+        slab = granule_at(pool, at)
+        if slab.kind == KIND_RUN_PART:
+            slab = <slab_t *>slab.tags
+        if slab.kind == KIND_RUN:
+            return slab if granule - granule_of(pool, slab) < slab.granules else NULL
+        if slab.kind != KIND_NONE or at == 0:
+            return NULL
+        at &= at - 1
+
+
+cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
+    """The freed run whose memory `granule` was last, as far as its marks still stand."""
+    cdef uint64_t at = granule
+    cdef slab_t *slab
+    while True:
+        slab = granule_at(pool, at)
+        if slab.was == KIND_RUN_PART:
+            slab = <slab_t *>slab.tags
+        if slab.was == KIND_RUN:
+            at = granule_of(pool, slab)
+            return slab if at <= granule and granule_address(pool, granule) < slab.base + (slab.total or 1) else NULL
+        if at == 0:
+            return NULL
+        at &= at - 1
+
+
+cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignment, uint32_t record) noexcept nogil:
+    """A run whose block has at least `size` bytes, or NULL. May let the heap lock go."""
+    cdef bint is_guarded = False
+    cdef uint64_t need = size
+    cdef uint64_t count
+    cdef int64_t first
+    cdef slab_t *slab
+    cdef bint is_backed
+    cdef int attempt
+    if pool.config.guard_every:
+        pool.guard_count += 1
+        is_guarded = pool.guard_count % pool.config.guard_every == 0
+        if is_guarded:
+            if alignment > page_bytes:
+                need += alignment - page_bytes
+            need += page_bytes
+    if need < size or need > pool.span or alignment > pool.span:
+        return NULL
+    count = (need + pool.granule_bytes - 1) >> pool.granule_shift
+    if count == 0:
+        count = 1
+    if is_guarded or alignment < pool.granule_bytes:
+        alignment = pool.granule_bytes
+    for attempt in range(2):
+        os_lock(&pool.arena_lock)
+        first = arena_take(pool, count, alignment)
+        if first >= 0:
+            break
+        os_unlock(&pool.arena_lock)
+        if attempt or heap == NULL:
+            return NULL
+        heap_release_empty(pool, heap, True)
+        pool_reclaim(pool)
+    if first < 0:
+        return NULL
+    slab = granule_at(pool, first)
+    if pool.config.backing == BACKING_SPACE:
+        os_unlock(&pool.arena_lock)
+        if is_guarded:
+            space_unback(pool, first, count)
+            is_backed = space_call(pool, pool.config.on_map, granule_address(pool, first),
+                                   (count << pool.granule_shift) - page_bytes) == 0
+        else:
+            is_backed = space_back(pool, first, count)
+        os_lock(&pool.arena_lock)
+    else:
+        is_backed = arena_back_pages(pool, first, count)
+        if is_backed and is_guarded:
+            is_backed = os_protect(<void *>(granule_address(pool, first + count) - page_bytes), page_bytes)
+    if not is_backed:
+        arena_give(pool, first, count)
+        os_unlock(&pool.arena_lock)
+        return NULL
+    slab.owner = NULL
+    slab.heap = NULL
+    slab.base = granule_address(pool, first)
+    slab.granules = <uint32_t>count
+    slab.total = size
+    records_drop(pool, slab)
+    slab.records = &slab.head
+    slab.holders = NULL
+    slab.tags = NULL
+    slab.block_count = 1
+    slab.carved = 1
+    slab.was = KIND_NONE
+    if is_guarded:
+        slab.flags |= FLAG_GUARDED
+    run_mark(pool, first, count, KIND_RUN_PART)
+    record_store(&slab.head, record)
+    slab.kind = KIND_RUN
+    pool.run_total += 1
+    used_raise(pool, 1, size)
+    os_unlock(&pool.arena_lock)
+    return slab
+
+
+cdef void run_release(pool_t *pool, slab_t *slab) noexcept nogil:
+    """Gives a run's granules back. Its record must be free: only one caller can have made it so."""
+    cdef uint64_t first = granule_of(pool, slab)
+    cdef uint64_t count = slab.granules
+    cdef bint is_guarded = slab.flags & FLAG_GUARDED
+    os_lock(&pool.arena_lock)
+    used_lower(pool, 1, slab.total)
+    run_mark(pool, first, count, KIND_NONE)
+    slab.kind = KIND_TAKEN
+    slab.was = KIND_RUN
+    slab.flags &= ~FLAG_GUARDED
+    meta_free(pool, slab.tags, sizeof(tag_t), False)
+    slab.tags = NULL
+    slab.holders = NULL
+    if is_guarded and pool.config.backing == BACKING_PAGES:
+        os_unprotect(<void *>granule_address(pool, first), count << pool.granule_shift)
+    if pool.config.backing == BACKING_SPACE and (is_guarded or count > MAPPED_ALONE):
+        os_unlock(&pool.arena_lock)
+        if not is_guarded:
+            pool.backed_granules -= count
+        space_call(pool, pool.config.on_unmap, granule_address(pool, first),
+                   (count << pool.granule_shift) - (page_bytes if is_guarded else 0))
+        os_lock(&pool.arena_lock)
+    arena_give(pool, first, count)
+    os_unlock(&pool.arena_lock)
+
+
+cdef bint run_resize(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil:
+    """In place: gives the tail back, or takes what follows. False: it must move."""
+    cdef uint64_t first = granule_of(pool, slab)
+    cdef uint64_t count = slab.granules
+    cdef uint64_t need = (size + pool.granule_bytes - 1) >> pool.granule_shift
+    cdef uint64_t end = first + count
+    cdef uint64_t more, room
+    cdef slab_t *near
+    if need < size >> pool.granule_shift or size > pool.span or slab.flags & FLAG_GUARDED:
+        return False
+    if need == 0:
+        need = 1
+    if need == count:
+        slab.total = size
+        return True
+    if pool.config.backing == BACKING_SPACE:
+        return False
+    if need < count:
+        os_lock(&pool.arena_lock)
+        run_mark(pool, first, count, KIND_NONE)
+        slab.granules = <uint32_t>need
+        slab.total = size
+        run_mark(pool, first, need, KIND_RUN_PART)
+        granule_at(pool, first + need).was = KIND_NONE
+        arena_give(pool, first + need, count - need)
+        os_unlock(&pool.arena_lock)
+        return True
+    more = need - count
+    os_lock(&pool.arena_lock)
+    near = granule_at(pool, end)
+    room = near.granules if end < pool.top and near.kind == KIND_FREE else 0
+    if end + room == pool.top and end + more > pool.top and end + more <= pool.granule_count:
+        if room:
+            extent_remove(pool, near)
+        pool.top = end + more
+    elif room >= more:
+        extent_remove(pool, near)
+        if room > more:
+            extent_insert(pool, end + more, room - more)
+    else:
+        os_unlock(&pool.arena_lock)
+        return False
+    if not arena_back_pages(pool, end, more):
+        arena_give(pool, end, more)
+        os_unlock(&pool.arena_lock)
+        return False
+    run_mark(pool, first, count, KIND_NONE)
+    slab.granules = <uint32_t>need
+    slab.total = size
+    run_mark(pool, first, need, KIND_RUN_PART)
+    os_unlock(&pool.arena_lock)
+    return True

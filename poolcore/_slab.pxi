@@ -1,0 +1,268 @@
+# ---- Slabs: format, carve, lists, empty, retire ---------------------------------------------------
+
+cdef inline uint64_t guarded_stride(uint64_t size) noexcept nogil:
+    """A guarded block's pages and its guard page."""
+    return ((size + page_bytes - 1) & ~(page_bytes - 1)) + page_bytes
+
+
+cdef uint64_t guarded_address(slab_t *slab, uint32_t index, uint64_t size, uint64_t alignment) noexcept nogil:
+    """Right-justified against the guard page that ends stride `index`."""
+    cdef uint64_t end = slab.base + <uint64_t>(index + 1) * slab.block_bytes - page_bytes
+    if size == 0:
+        size = 1
+    return (end - size) & ~(alignment - 1)
+
+
+cdef uint64_t slab_records_bytes(slab_t *slab) noexcept nogil:
+    # A guarded slab keeps a second record per block: how far its address is from the guard page.
+    return <uint64_t>slab.block_count * (8 if slab.flags & FLAG_GUARDED else 4)
+
+
+cdef uint64_t block_address(slab_t *slab, uint32_t index) noexcept nogil:
+    """Of a slab's or run's block; a guarded block that was never handed out: its stride."""
+    if slab.kind == KIND_RUN:
+        return slab.base
+    if slab.flags & FLAG_GUARDED:
+        return (slab.base + <uint64_t>(index + 1) * slab.block_bytes - page_bytes
+                - slab.records[slab.block_count + index])
+    return slab.base + <uint64_t>index * slab.block_bytes
+
+
+cdef uint32_t block_index(slab_t *slab, uint64_t address) noexcept nogil:
+    """Index of the block that starts at address; block_count or more when none does."""
+    cdef uint32_t index
+    if not slab.flags & FLAG_GUARDED:
+        return slab_index(slab, address)
+    index = <uint32_t>((address - slab.base) // slab.block_bytes)
+    if index < slab.block_count and block_address(slab, index) == address:
+        return index
+    return slab.block_count
+
+
+cdef inline uint64_t run_end(pool_t *pool, slab_t *slab) noexcept nogil:
+    return granule_address(pool, granule_of(pool, slab) + slab.granules)
+
+
+cdef inline uint64_t block_capacity(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil:
+    """Bytes from the block's start to what is not its own."""
+    if slab.kind == KIND_RUN:
+        return run_end(pool, slab) - slab.base - (page_bytes if slab.flags & FLAG_GUARDED else 0)
+    if slab.flags & FLAG_GUARDED:
+        return slab.records[slab.block_count + index]
+    return slab.block_bytes
+
+
+cdef inline uint64_t block_size(slab_t *slab, uint32_t record) noexcept nogil:
+    return slab.total if slab.kind == KIND_RUN else record & RECORD_SIZE
+
+
+# What an uncounted pool could have live without another slow call: blocks carved in slabs that are not
+# known to be empty, and runs. It is never below the truth, and so its highest value stands for the peak:
+# to count live blocks exactly, a pair would cost 14 instructions more.
+
+cdef void used_raise(pool_t *pool, uint64_t blocks, uint64_t size) noexcept nogil:
+    if not pool.is_policed:
+        peak_raise(&pool.peak_blocks, atomic_add_u64(&pool.live_blocks, blocks) + blocks)
+        peak_raise(&pool.peak_bytes, atomic_add_u64(&pool.live_bytes, size) + size)
+
+
+cdef void used_lower(pool_t *pool, uint64_t blocks, uint64_t size) noexcept nogil:
+    if not pool.is_policed:
+        atomic_add_u64(&pool.live_blocks, ~blocks + 1)
+        atomic_add_u64(&pool.live_bytes, ~size + 1)
+
+
+cdef void used_add(slab_t *slab, uint64_t blocks) noexcept nogil:
+    used_raise(slab.heap.pool, blocks, blocks * slab.block_bytes)
+
+
+cdef void used_remove(slab_t *slab) noexcept nogil:
+    used_lower(slab.heap.pool, slab.carved, <uint64_t>slab.carved * slab.block_bytes)
+
+
+cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
+    cdef uint64_t now = atomic_load_u64(peak)
+    while value > now and not atomic_cas_u64(peak, now, value):
+        now = atomic_load_u64(peak)
+
+
+cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
+    """Records for a slab that is being formatted. The granule keeps those of its last slab until it needs
+    others: a stale free by another thread may be reading them. Under arena_lock."""
+    cdef uint64_t size = slab_records_bytes(slab)
+    cdef uint32_t *records = slab.records
+    cdef uint16_t units = <uint16_t>((size + META_UNIT - 1) // META_UNIT)
+    if slab.record_units != units:
+        records_drop(pool, slab)
+        records = <uint32_t *>meta_alloc(pool, size, True)
+        if records == NULL:
+            return False
+        atomic_store_ptr(<void **>&slab.records, records)
+        slab.record_units = units
+    return True
+
+
+cdef void records_drop(pool_t *pool, slab_t *slab) noexcept nogil:
+    if slab.record_units:
+        meta_free(pool, slab.records, <uint64_t>slab.record_units * META_UNIT, True)
+        slab.record_units = 0
+
+
+cdef void slab_carve(slab_t *slab) noexcept nogil:
+    """Links some of the blocks that were never linked, in address order. The list must be empty."""
+    cdef uint32_t first = slab.carved
+    cdef uint32_t last = slab.block_count
+    cdef uint32_t step = CARVE_BYTES // slab.block_bytes
+    cdef uint32_t i
+    if step < 8:
+        step = 8
+    if first + step < last:
+        last = first + step
+    for i in range(first, last - 1):
+        record_store(slab.records + i, RECORD_VIRGIN | (i + 1))
+    record_store(slab.records + last - 1, RECORD_VIRGIN | LINK_NONE)
+    slab.carved = <uint16_t>last
+    used_add(slab, last - first)
+    slab.head = first
+
+
+cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_class, bint is_guarded) noexcept nogil:
+    """Makes a taken granule a slab with its first blocks linked. Under arena_lock. False: no metadata left."""
+    cdef uint64_t stride
+    cdef uint32_t i
+    slab.base = granule_address(pool, granule_of(pool, slab))
+    slab.block_bytes = pool.class_bytes[size_class]
+    slab.block_count = <uint16_t>pool.class_blocks[size_class]
+    slab.inverse = pool.class_inverse[size_class]
+    slab.shift = pool.class_shift[size_class]
+    if is_guarded:
+        stride = guarded_stride(slab.block_bytes)
+        slab.flags |= FLAG_GUARDED
+        slab.block_bytes = <uint32_t>stride
+        slab.block_count = <uint16_t>(pool.granule_bytes // stride)
+    slab.size_class = <uint8_t>size_class
+    if not records_make(pool, slab):
+        slab.flags &= ~FLAG_GUARDED
+        return False
+    slab.holders = NULL
+    slab.tags = NULL
+    if is_guarded:
+        for i in range(slab.block_count):
+            slab.records[slab.block_count + i] = 0
+            guarded_close(pool, slab, i)
+    slab.total = 0
+    slab.carved = 0
+    slab.frees = 0
+    slab.head = LINK_NONE
+    slab.freed = LINK_NONE
+    slab.heap = heap
+    slab.owner = slab_fast_owner(slab)
+    slab.granules = 1
+    slab_carve(slab)
+    slab.kind = KIND_SLAB
+    slab.was = KIND_NONE
+    heap.slab_count += 1
+    return True
+
+
+cdef void slab_unformat(pool_t *pool, slab_t *slab) noexcept nogil:
+    """The reverse: the granule is KIND_TAKEN again, `was` a slab. No block may be live. Under arena_lock."""
+    cdef heap_t *heap = slab.heap
+    used_remove(slab)
+    heap.slab_count -= 1
+    heap.retired_total += slab.total
+    heap.late_double_frees += bits_drain(slab)
+    slab.owner = NULL
+    slab.was = KIND_SLAB
+    slab.kind = KIND_TAKEN
+    meta_free(pool, slab.holders, <uint64_t>slab.block_count * sizeof(void *), False)
+    meta_free(pool, slab.tags, <uint64_t>slab.block_count * sizeof(tag_t), False)
+    slab.holders = NULL
+    slab.tags = NULL
+    slab.flags &= ~FLAG_TAGGED
+    if slab.flags & FLAG_GUARDED:
+        if pool.config.backing == BACKING_PAGES:
+            os_unprotect(<void *>slab.base, pool.granule_bytes)
+        slab.flags &= ~FLAG_GUARDED
+
+
+cdef void guarded_close(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil:
+    """A free guarded block cannot be touched: nor can its guard page ever."""
+    if pool.config.backing == BACKING_PAGES:
+        os_protect(<void *>(slab.base + <uint64_t>index * slab.block_bytes), slab.block_bytes)
+
+
+cdef bint guarded_open(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil:
+    """Everything of the stride but its guard page. False: the OS, or on_map, refused."""
+    cdef uint64_t start = slab.base + <uint64_t>index * slab.block_bytes
+    if pool.config.backing == BACKING_PAGES:
+        return os_unprotect(<void *>start, slab.block_bytes - page_bytes)
+    return space_call(pool, pool.config.on_map, start, slab.block_bytes - page_bytes) == 0
+
+
+cdef void heap_keep_empty(heap_t *heap, slab_t *slab) noexcept nogil:
+    used_remove(slab)
+    slab.place = PLACE_EMPTY
+    list_push(&heap.empty[slab.size_class], slab)
+    heap.empty_mask[slab.size_class >> 6] |= <uint64_t>1 << (slab.size_class & 63)
+    heap.empty_count += 1
+
+
+cdef void heap_unkeep_empty(heap_t *heap, slab_t *slab) noexcept nogil:
+    used_add(slab, slab.carved)
+    list_remove(&heap.empty[slab.size_class], slab)
+    if heap.empty[slab.size_class] == NULL:
+        heap.empty_mask[slab.size_class >> 6] &= ~(<uint64_t>1 << (slab.size_class & 63))
+    heap.empty_count -= 1
+
+
+cdef slab_t *heap_any_empty(heap_t *heap) noexcept nogil:
+    if heap.empty_mask[0]:
+        return heap.empty[bits_lowest(heap.empty_mask[0])]
+    if heap.empty_mask[1]:
+        return heap.empty[64 + bits_lowest(heap.empty_mask[1])]
+    return NULL
+
+
+cdef void heap_retire(pool_t *pool, slab_t *slab) noexcept nogil:
+    """Gives a slab without a live block, on no list, back to the arena."""
+    os_lock(&pool.arena_lock)
+    slab_unformat(pool, slab)
+    arena_give(pool, granule_of(pool, slab), 1)
+    os_unlock(&pool.arena_lock)
+
+
+cdef int slab_emptied_slow(slab_t *slab) noexcept nogil:
+    """The last live block of a slab of this thread's heap came back."""
+    cdef heap_t *heap = slab.heap
+    if slab.place != PLACE_PARTIAL:
+        return VERDICT_LIVE
+    assert_whole(check_slab_empty(heap.pool, slab))
+    list_remove(&heap.partial[slab.size_class], slab)
+    if heap.empty_count >= EMPTY_KEPT + heap.slab_count // 8:
+        heap_retire(heap.pool, slab)
+    else:
+        heap_keep_empty(heap, slab)
+    return VERDICT_LIVE
+
+
+cdef inline heap_t *slab_fast_owner(slab_t *slab) noexcept nogil:
+    """Who may take the fast free of a slab that is not full."""
+    return NULL if slab.heap.pool.is_policed or slab.flags & FLAG_TAGGED else slab.heap
+
+
+cdef void slab_settle(slab_t *slab) noexcept nogil:
+    """Finds the slab's place after blocks came back to it. It may be another's when this returns."""
+    cdef heap_t *heap = slab.heap
+    if slab.place == PLACE_FULL:
+        slab.place = PLACE_PARTIAL
+        slab.owner = slab_fast_owner(slab)
+        list_push(&heap.partial[slab.size_class], slab)
+    if slab_live(slab) == 0:
+        slab_emptied_slow(slab)
+
+
+cdef void slab_return(slab_t *slab, uint32_t index) noexcept nogil:
+    """Block `index` goes back to its slab, whatever the slab's place. By the owner."""
+    slab_put(slab, index)
+    slab_settle(slab)
