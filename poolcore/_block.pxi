@@ -209,6 +209,7 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
     cdef uint32_t index = 0
     cdef uint64_t address = 0
     cdef thread_t *thread
+    cdef credit_t credit
     if heap == NULL:
         # After its thread's destructors: a heap for this one call.
         heap = heap_adopt(pool)
@@ -219,8 +220,8 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
                 return 0
             heap_join(pool, heap)
         is_borrowed = True
-    if pool.is_limited:
-        refusal[0] = credit_take(pool, size, 1)
+    if pool.is_counted:
+        refusal[0] = credit_take(pool, size, 1, &credit)
     if refusal[0] == REFUSAL_NONE:
         thread = thread_here()
         if thread != NULL:
@@ -237,8 +238,10 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
             memset(<void *>address, 0, size)
         if address == 0:
             refusal[0] = REFUSAL_MEMORY
-            if pool.is_limited:
+            if pool.is_counted:
                 credit_give(pool, size, 1)
+        elif pool.is_counted:
+            credit_use(pool, &credit)
     if is_borrowed:
         heap_abandon(pool, heap)
     return address
@@ -252,9 +255,7 @@ cdef int locked_limit(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nog
     return REFUSAL_NONE
 
 
-cdef void locked_count(pool_t *pool, uint64_t size) noexcept nogil:
-    pool.live_blocks += 1
-    pool.live_bytes += size
+cdef void locked_peak(pool_t *pool) noexcept nogil:
     if pool.live_blocks > pool.peak_blocks:
         pool.peak_blocks = pool.live_blocks
     if pool.live_bytes > pool.peak_bytes:
@@ -293,7 +294,8 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
     while refusal[0] != REFUSAL_FAULT:
         refusal[0] = locked_limit(pool, size, 1)
         if refusal[0] == REFUSAL_NONE:
-            locked_count(pool, size)        # reserved: a callback may let others in
+            pool.live_blocks += 1           # reserved: a callback may let others in
+            pool.live_bytes += size
             address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
                                  &slab, &index)
             if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
@@ -312,6 +314,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         was_low = True
     if address:
         refusal[0] = REFUSAL_NONE
+        locked_peak(pool)
         block_fill(pool, slab, index, size, flags)
         event_add(pool, EVENT_ALLOC, 0, address, size, tag)
         if (tag or slab.tags != NULL or pool.config.events_capacity) and tags_make(pool, slab):
@@ -388,7 +391,7 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
             else:
                 remote_gather(slab, index)
         break
-    if pool.is_limited:
+    if pool.is_counted:
         credit_give(pool, size, 1)
     return VERDICT_LIVE
 
@@ -460,6 +463,8 @@ cdef uint64_t heap_alloc_slow(pool_t *pool, uint64_t size) noexcept nogil:
             if slab != NULL:
                 if slab.tags != NULL:
                     slab.tags[slab.head].tag = 0
+                if pool.is_counted:
+                    count_take(pool, size, 1)
                 return slab_take(slab, RECORD_LIVE | <uint32_t>size)
     return alloc_any(pool, size, 0, 0, 0, NULL, &refusal)
 
@@ -479,47 +484,13 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
     return alloc_any(pool, size, alignment, flags, tag, hold, refusal)
 
 
-cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
-    cdef heap_t *heap = <heap_t *>thread_heap_at(pool.slot_offset)
-    cdef slab_t *slab
-    cdef uint32_t index
-    cdef uint64_t address
-    if heap.pool == pool and size <= pool.small_max:
-        slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
-        # slab_none has no holders, so it is not refreshed.
-        if slab.holders != NULL and slab.tags == NULL and slab_refresh(slab):
-            index = slab.head
-            address = slab_take(slab, RECORD_HELD | <uint32_t>size)
-            hold.slab = slab
-            hold.address = address
-            hold.size = size
-            hold.index = index
-            hold.views = 0
-            slab.holders[index] = hold
-            return address
-    return pool_get_slow(pool, size, hold)
-
-
-cdef uint64_t pool_get_slow(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil:
-    cdef int refusal
-    return alloc_any(pool, size, 0, 0, 0, hold, &refusal)
-
-
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
     return free_any(pool, address, flags)
 
 
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil:
-    cdef slab_t *slab = hold.slab
-    cdef heap_t *heap
-    if slab == NULL:
+    if hold.slab == NULL:
         return VERDICT_CLOSED if pool.is_closed else VERDICT_DOUBLE
-    heap = slab.owner
-    if heap == <heap_t *>thread_heap_at(pool.slot_offset) and not hold.views and not pool.is_native:
-        hold.slab = NULL
-        if slab_put(slab, hold.index):
-            return slab_emptied_slow(slab)
-        return VERDICT_LIVE
     return free_any(pool, hold.address, flags)
 
 

@@ -191,7 +191,7 @@ cdef const char *check_counts(pool_t *pool) noexcept nogil:
     cdef uint64_t blocks = 0, size = 0, quarantined = 0
     cdef slab_t *slab
     cdef uint32_t i
-    if not pool.is_policed:
+    if not pool.is_counted and not pool.is_locked:
         return NULL
     while granule < pool.top:
         slab = granule_at(pool, granule)

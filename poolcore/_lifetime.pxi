@@ -173,6 +173,7 @@ cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept n
                       or config.fault_nth > 0 or config.fault_rate > 0 or config.fault_last > 0
                       or config.is_low_memory != 0)
     pool.is_policed = pool.is_locked or pool.is_limited
+    pool.is_counted = not pool.is_locked
     if not config.is_filled:
         pool.config.fill_alloc = 0xCD
         pool.config.fill_free = 0xDD
@@ -289,6 +290,15 @@ cdef void pool_dispose(pool_t *pool) noexcept nogil:
     pool.is_open = 0
     open_count -= 1
     os_unlock(&state_lock)
+
+
+cdef void pool_go_native(pool_t *pool) noexcept nogil:
+    """From now on C may call, whose hot path counts nothing: without a limit the peaks are bounds."""
+    pool.is_native = 1
+    if pool.is_counted and not pool.is_limited:
+        pool.is_counted = 0
+        peak_raise(&pool.peak_blocks, pool.used_blocks)
+        peak_raise(&pool.peak_bytes, pool.used_bytes)
 
 
 cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:

@@ -1,20 +1,33 @@
-# ---- Credit: exact limits ---------------------------------------------------------------------------
+# ---- Credit: exact limits and exact counts ----------------------------------------------------------
 # Reserved by CAS before a block is taken, given back by addition when it is freed. Never added first and
-# taken back on a miss of the same limit: two refusals could come where one request fits.
+# taken back on a miss of the same limit: two refusals could come where one request fits. Without a limit a
+# counted pool is called under the GIL alone, and plain additions do.
 
-cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:
-    """REFUSAL_NONE, or the limit that stood in the way."""
-    cdef bint has_both = pool.config.limit_blocks != UINT64_MAX and pool.config.limit_bytes != UINT64_MAX
+cdef struct credit_t:
+    uint64_t blocks             # live with those that were asked for: the peak, if they can be had
+    uint64_t size
+
+
+cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks, credit_t *credit) noexcept nogil:
+    """REFUSAL_NONE, or the limit that stood in the way. credit_use or credit_give follows."""
     cdef int refusal = REFUSAL_NONE
+    cdef bint has_both
+    if not pool.is_limited:
+        pool.live_blocks += blocks
+        pool.live_bytes += size
+        credit.blocks = pool.live_blocks
+        credit.size = pool.live_bytes
+        return REFUSAL_NONE
+    has_both = pool.config.limit_blocks != UINT64_MAX and pool.config.limit_bytes != UINT64_MAX
     # With both limits two words must agree: takers go one at a time, and givers only make room.
     if has_both:
         os_lock(&pool.heap_lock)
         if atomic_load_u64(&pool.live_bytes) > pool.config.limit_bytes - size or size > pool.config.limit_bytes:
             refusal = REFUSAL_LIMIT_BYTES
     if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks,
-                                                  &pool.peak_blocks):
+                                                  &credit.blocks):
         refusal = REFUSAL_LIMIT_BLOCKS
-    if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes, &pool.peak_bytes):
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes, &credit.size):
         refusal = REFUSAL_LIMIT_BYTES
         if blocks:
             atomic_add_u64(&pool.live_blocks, ~blocks + 1)
@@ -23,18 +36,27 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogi
     return refusal
 
 
-cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit, uint64_t *peak) noexcept nogil:
+cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit, uint64_t *total) noexcept nogil:
     cdef uint64_t now
     while True:
         now = atomic_load_u64(counter)
         if value > limit or now > limit - value:
             return False
         if atomic_cas_u64(counter, now, now + value):
-            peak_raise(peak, now + value)
+            total[0] = now + value
             return True
 
 
+cdef void credit_use(pool_t *pool, const credit_t *credit) noexcept nogil:
+    """What was asked for could be had."""
+    peak_raise(&pool.peak_blocks, credit.blocks)
+    peak_raise(&pool.peak_bytes, credit.size)
+
+
 cdef void credit_give(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:
+    if not pool.is_limited:
+        count_give(pool, size, blocks)
+        return
     atomic_add_u64(&pool.live_bytes, ~size + 1)
     atomic_add_u64(&pool.live_blocks, ~blocks + 1)
 

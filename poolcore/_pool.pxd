@@ -38,8 +38,6 @@ cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, i
                               hold_t *hold, int *refusal) noexcept nogil
 # flags: FREE_DEFER. Answers a verdict_t.
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil
-# The same with nothing but a size. Why it answered 0 is told by pool_alloc_held, which must be asked then.
-cdef uint64_t pool_get(pool_t *pool, uint64_t size, hold_t *hold) noexcept nogil
 # By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when it has views and neither flag nor pool defers.
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil
 # 0: refused (the old block is as it was) or not a block (verdict). Both outs may be NULL.
@@ -87,6 +85,8 @@ cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noex
 
 cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept nogil    # NULL: `why` says what failed
 cdef uint64_t pool_trim(pool_t *pool) noexcept nogil    # bytes given back
+# Called under the GIL before an address or the pool itself is given to C.
+cdef void pool_go_native(pool_t *pool) noexcept nogil
 cdef void pool_close(pool_t *pool) noexcept nogil       # every hold dead, every call answers CLOSED; memory stays
 cdef void pool_unmap(pool_t *pool) noexcept nogil       # after close, when no view is left: memory goes
 cdef void pool_dispose(pool_t *pool) noexcept nogil     # the struct may serve another pool
@@ -94,6 +94,8 @@ cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil
 # Bytes written, 0 when it did not fit.
 cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil
 cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil
+# What this thread's slot for the pool holds: its heap of the pool, or another's.
+cdef heap_t *heap_in_slot(pool_t *pool) noexcept nogil
 # This thread's heap of the pool, made on first use; or NULL.
 cdef heap_t *heap_here(pool_t *pool) noexcept nogil
 # The same for code outside, never NULL: a heap that owns nothing stands for one that cannot be had, and sends every
@@ -113,33 +115,47 @@ cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept no
 
 # ---- the hot path -----------------------------------------------------------------------------
 
-cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
-    """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; a stale one costs time only."""
+cdef inline slab_t *heap_slab(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
+    """The current slab for `size`, with a free block; or NULL."""
     cdef slab_t *slab
     if rarely(heap.pool != pool):
-        return heap_alloc_slow(pool, size)
+        return NULL
     if rarely(size > pool.small_max):
-        return heap_alloc_slow(pool, size)
+        return NULL
     slab = heap.fast[pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]]
-    if rarely(not slab_has_free(slab)):
+    return NULL if rarely(not slab_has_free(slab)) else slab
+
+
+cdef inline slab_t *heap_find(heap_t *heap, pool_t *pool, uint64_t address, uint32_t *index) noexcept nogil:
+    """The slab of this heap in which `address` is the start of a LIVE block, and which one; or NULL."""
+    cdef uint64_t offset = address - pool.base
+    cdef slab_t *slab
+    if rarely(offset >= pool.fast_span):
+        return NULL
+    slab = &pool.descriptors[offset >> GRANULE_SHIFT]
+    if rarely(slab.owner != heap):
+        return NULL
+    index[0] = slab_index(slab, address)
+    if rarely(index[0] >= slab.block_count):
+        return NULL
+    if rarely(not (record_load(slab.records + index[0]) & RECORD_LIVE)):
+        return NULL
+    return slab
+
+
+cdef inline uint64_t heap_alloc(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
+    """A block of `size` bytes, or 0. `heap` is what this thread got for `pool`; a stale one costs time only."""
+    cdef slab_t *slab = heap_slab(heap, pool, size)
+    if rarely(slab == NULL):
         return heap_alloc_slow(pool, size)
     return slab_take(slab, RECORD_LIVE | <uint32_t>size)
 
 
 cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept nogil:
     """Frees what `address` is, any 64-bit value; the verdict. `heap` as in heap_alloc."""
-    cdef uint64_t offset = address - pool.base
-    cdef slab_t *slab
     cdef uint32_t index
-    if rarely(offset >= pool.fast_span):
-        return heap_free_slow(pool, address)
-    slab = &pool.descriptors[offset >> GRANULE_SHIFT]
-    if rarely(slab.owner != heap):
-        return heap_free_slow(pool, address)
-    index = slab_index(slab, address)
-    if rarely(index >= slab.block_count):
-        return heap_free_slow(pool, address)
-    if rarely(not (record_load(slab.records + index) & RECORD_LIVE)):
+    cdef slab_t *slab = heap_find(heap, pool, address, &index)
+    if rarely(slab == NULL):
         return heap_free_slow(pool, address)
     if rarely(slab_put(slab, index)):
         return slab_emptied_slow(slab)

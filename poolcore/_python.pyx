@@ -7,7 +7,7 @@ A Buffer embeds the `hold_t` that the engine registers as its block's holder, so
 makes the Buffer dead. Rules that keep Python safe:
 
 * `Pool.is_plain` is the fast paths' one test: open, unlocked, untraced, under the GIL. Calls of such a pool
-  run no Python.
+  run no Python. That of `get` is `is_bare`: and its Buffers are part of no cycle.
 * A locked pool is called without the GIL, because a thread that waits for its lock must let the holder's
   callbacks run. Its memory may therefore go while this thread holds the GIL, so every access to a locked
   pool's memory, and every access on free-threaded Python, is a short export.
@@ -30,11 +30,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport getenv
 from libc.string cimport memset, strcmp
 
+from poolcore._counted cimport heap_alloc_counted, heap_free_counted, heap_free_held, heap_get, heap_now
 from poolcore._pool cimport (
     hold_adopt, hold_export, hold_forget, hold_unexport,
     pool_alloc_ex, pool_alloc_held, pool_alloc_many, pool_block_at, pool_c_alloc, pool_c_aligned,
     pool_c_calloc, pool_c_free, pool_c_realloc, pool_check, pool_close, pool_dispose, pool_events,
-    pool_free_ex, pool_free_held, pool_free_many, pool_get, pool_next_live, pool_of, pool_open, pool_realloc,
+    pool_free_ex, pool_free_held, pool_free_many, pool_go_native, pool_next_live, pool_of, pool_open, pool_realloc,
     pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
     pool_trim, pool_unmap, pool_verdict_of,
     pool_forget_allocs, pool_many_refusal,
@@ -64,6 +65,7 @@ cdef extern from *:
     #endif
     }
     typedef PyObject *(*fastcall_t)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+    typedef PyObject *(*binary_t)(PyObject *, PyObject *);
     /* Without the GIL there is no list of spare Buffers, and views and calls are counted atomically. */
     #ifdef Py_GIL_DISABLED
     #define IS_FREE_THREADED 1
@@ -79,8 +81,9 @@ cdef extern from *:
     #define SPARE_ROOM (SPARE_MAX + 1)
     static char FORMAT_BYTES[] = "B";
     """
-    Py_ssize_t small_int(object o)
+    Py_ssize_t small_int(PyObject *o)
     ctypedef PyObject *(*fastcall_t)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *) noexcept
+    ctypedef PyObject *(*binary_t)(PyObject *, PyObject *) noexcept
     const bint IS_FREE_THREADED
     const int SPARE_MAX
     const int SPARE_ROOM
@@ -106,6 +109,8 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(void *o)
     void PyObject_ClearWeakRefs(PyObject *o)
     void Py_SET_REFCNT(PyObject *o, Py_ssize_t count)
+    Py_ssize_t Py_REFCNT(PyObject *o)
+    void *Py_TYPE(PyObject *o)
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t pointer, size_t size) nogil
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t pointer) nogil
     unsigned long PyThread_get_thread_ident() nogil
@@ -123,6 +128,7 @@ cdef extern from "Python.h":
     enum:
         METH_FASTCALL
         METH_KEYWORDS
+        METH_O
         PyBUF_WRITABLE
         PyBUF_FORMAT
         PyBUF_ND
@@ -292,13 +298,12 @@ cdef int read_sizes(object sizes, pool_config_t *config) except -1:
 # object is what takes the first reference.
 
 cdef PyObject *_spares[SPARE_ROOM]
-cdef int _spare_count = 0
+cdef PyObject **_spare_top = _spares        # the next one goes here
 cdef dealloc_t _buffer_dealloc_made = NULL
 cdef new_t _buffer_new_made = NULL
+# Called through a pointer so that it is not inlined: the registers that it needs would be saved on every free.
+cdef dealloc_t _buffer_dealloc_slow = NULL
 cdef Py_ssize_t _buffer_weak_offset = 0
-# Called through pointers so that they are not inlined: the registers they need would be saved on every get and free.
-cdef bint (*_spare_made)() noexcept
-cdef void (*_buffer_dropped)(Pool, hold_t *) noexcept
 
 
 cdef inline PyObject **owner_place(PyObject *o) noexcept:
@@ -306,32 +311,28 @@ cdef inline PyObject **owner_place(PyObject *o) noexcept:
     return <PyObject **>(&(<Buffer>o).hold + 1)
 
 
+cdef inline PyObject **weak_place(PyObject *o) noexcept:
+    """Where a Buffer's list of weak references is: NULL, when it has none, is no object."""
+    return <PyObject **>(<char *>o + _buffer_weak_offset)
+
+
 cdef int spare_make() except -1:
     """One more spare Buffer. There must be room."""
-    global _spare_count
+    global _spare_top
     cdef PyObject *o = _buffer_new_made(<type_t *>Buffer, <PyObject *>(), NULL)
     # Only Buffers of pools that can be part of a cycle are tracked, once they are whole.
     PyObject_GC_UnTrack(o)
     Py_DECREF(<object>owner_place(o)[0])
     owner_place(o)[0] = NULL
     Py_SET_REFCNT(o, 0)
-    _spares[_spare_count] = o
-    _spare_count += 1
+    _spare_top[0] = o
+    _spare_top += 1
     return 0
-
-
-cdef bint spare_made() noexcept:
-    """Whether there is a spare Buffer now."""
-    try:
-        spare_make()
-    except MemoryError:
-        return False
-    return True
 
 
 cdef Buffer buffer_make(Pool pool):
     """A dead Buffer of `pool`."""
-    global _spare_count
+    global _spare_top
     cdef PyObject *o
     if IS_FREE_THREADED:
         o = _buffer_new_made(<type_t *>Buffer, <PyObject *>(), NULL)
@@ -340,10 +341,10 @@ cdef Buffer buffer_make(Pool pool):
         buffer = <Buffer>o
         Py_DECREF(buffer)       # the reference that C gave
         return buffer
-    if _spare_count == 0:
+    if _spare_top == _spares:
         spare_make()
-    _spare_count -= 1
-    o = _spares[_spare_count]
+    _spare_top -= 1
+    o = _spare_top[0]
     owner_place(o)[0] = <PyObject *>pool
     Py_INCREF(pool)
     return <Buffer>o
@@ -357,21 +358,18 @@ cdef inline object buffer_done(Pool pool, Buffer buffer):
     return buffer
 
 
-cdef inline PyObject *plain_get(Pool pool, uint64_t size) noexcept:
-    """A live Buffer of a plain pool with refcount 0, or NULL when refused. No Python runs meanwhile."""
-    global _spare_count
+cdef inline PyObject *bare_get(Pool pool, uint64_t size) noexcept:
+    """A live Buffer of a bare pool with refcount 0, or NULL: the general way must be gone. No Python runs meanwhile."""
+    global _spare_top
     cdef PyObject *o
-    if _spare_count == 0 and not _spare_made():
+    if _spare_top == _spares:
         return NULL
-    o = _spares[_spare_count - 1]
-    if not pool_get(pool.engine, size, &(<Buffer>o).hold):
+    o = _spare_top[-1]
+    if not heap_get(heap_now(pool.engine), pool.engine, size, &(<Buffer>o).hold):
         return NULL
-    _spare_count -= 1
+    _spare_top -= 1
     owner_place(o)[0] = <PyObject *>pool
     Py_INCREF(pool)
-    if pool.is_cyclic:
-        PyObject_GC_Track(o)
-        (<Buffer>o).is_tracked = True
     return o
 
 
@@ -381,28 +379,43 @@ cdef PyObject *buffer_new_refused(type_t *kind, PyObject *args, PyObject *kwargs
 
 cdef void buffer_dealloc(PyObject *o) noexcept:
     """tp_dealloc. The refcount is 0, so nothing here may take and drop a reference to it."""
-    global _spare_count
+    global _spare_top
+    cdef PyObject *owner = owner_place(o)[0]
+    # Nearly always it is dead and untracked, has no weak reference, and its pool others to keep it.
+    if ((<Buffer>o).hold.slab == NULL and not (<Buffer>o).is_tracked and weak_place(o)[0] == NULL
+            and _spare_top != _spares + SPARE_MAX and Py_REFCNT(owner) > 1):
+        Py_DECREF(<object>owner)
+        owner_place(o)[0] = NULL
+        _spare_top[0] = o
+        _spare_top += 1
+    else:
+        _buffer_dealloc_slow(o)
+
+
+cdef void buffer_dealloc_slow(PyObject *o) noexcept:
+    global _spare_top
     cdef PyObject *owner
     if (<Buffer>o).is_tracked:
         PyObject_GC_UnTrack(o)
         (<Buffer>o).is_tracked = False
-    if (<PyObject **>(<char *>o + _buffer_weak_offset))[0] != NULL:
+    if weak_place(o)[0] != NULL:
         PyObject_ClearWeakRefs(o)
     if (<Buffer>o).hold.slab != NULL:
         if (<Buffer>o).owner.is_plain and (<Buffer>o).owner.on_drop == DROP_RETURN:
             (<Buffer>o).owner.dropped = (<Buffer>o).owner.dropped + 1
             pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER)
         else:
-            _buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
-    if _spare_count < SPARE_MAX:
+            buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
+    if _spare_top != _spares + SPARE_MAX:
         owner = owner_place(o)[0]
         owner_place(o)[0] = NULL
-        if owner != NULL:
-            Py_DECREF(<object>owner)
-        _spares[_spare_count] = o
-        _spare_count += 1
-    else:
-        _buffer_dealloc_made(o)
+        Py_DECREF(<object>owner)
+        # The pool's end may have made spares.
+        if _spare_top != _spares + SPARE_MAX:
+            _spare_top[0] = o
+            _spare_top += 1
+            return
+    _buffer_dealloc_made(o)
 
 
 cdef void buffer_dropped(Pool pool, hold_t *hold) noexcept:
@@ -515,7 +528,7 @@ cdef inline bint needs_export(Pool pool) noexcept:
 
 cdef Py_ssize_t buffer_position(Buffer buffer, object key) except -1:
     """An index, counted from the end when negative."""
-    cdef Py_ssize_t index = small_int(key)
+    cdef Py_ssize_t index = small_int(<PyObject *>key)
     if buffer.hold.slab == NULL:
         raise dead(buffer)
     if index < 0:
@@ -651,7 +664,7 @@ cdef class Buffer:
         if isinstance(key, slice):
             PyMemoryView_FromObject(self)[key] = value
             return
-        byte = small_int(value)
+        byte = small_int(<PyObject *>value)
         if byte < 0:
             if not PyIndex_Check(value):
                 raise TypeError(f"a Buffer's byte is an int from 0 to 255, not {type(value).__name__}")
@@ -1021,7 +1034,7 @@ cdef int free_address(Pool pool, uint64_t address) except -1:
             verdict = pool_free_ex(pool.engine, address, 0)
         call_end(pool)
     else:
-        verdict = pool_c_free(pool.engine, <void *><uintptr_t>address)
+        verdict = heap_free_counted(heap_now(pool.engine), pool.engine, address)
     if pool.is_traced and verdict == VERDICT_LIVE:
         PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address)
     return verdict
@@ -1443,6 +1456,7 @@ cdef int pool_shut(Pool pool) except -1:
             address = block.address + 1
     pool.is_closed = True
     pool.is_plain = False
+    pool.is_bare = False
     _open_pools.pop(<uintptr_t>pool.engine, None)
     if pool.is_locked:
         count_add(&pool.calls, 1)
@@ -1540,6 +1554,7 @@ cdef class Pool:
 
     cdef pool_t *engine         # NULL until __init__ is through
     cdef bint is_plain          # see the top of this file
+    cdef bint is_bare           # plain, and its Buffers need no tracking
     cdef bint is_cyclic         # may be part of a reference cycle
     cdef bint is_locked
     cdef bint is_space
@@ -1653,10 +1668,11 @@ cdef class Pool:
             PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>engine)
             self.is_traced = True
         if IS_FREE_THREADED:
-            engine.is_native = 1    # any Python thread is then what a C thread is under the GIL
+            pool_go_native(engine)      # any Python thread is then what a C thread is under the GIL
         self.engine = engine
         _open_pools[<uintptr_t>engine] = name
         self.is_plain = not self.is_locked and not self.is_traced and not IS_FREE_THREADED
+        self.is_bare = self.is_plain and not self.is_cyclic
 
     def __del__(self):
         if self.engine != NULL and not self.is_closed:
@@ -1751,11 +1767,11 @@ cdef class Pool:
         PoolExhausted, ValueError, TypeError, RuntimeError
             As `get`.
         """
-        cdef Py_ssize_t wanted = small_int(size)
+        cdef Py_ssize_t wanted = small_int(<PyObject *>size)
         cdef uint64_t address
         if wanted < 0 or not self.is_plain or align is not None or zero is not False or tag is not None:
             return alloc_slow(self, size, align, zero, tag, False)
-        address = <uint64_t><uintptr_t>pool_c_alloc(self.engine, <size_t>wanted)
+        address = heap_alloc_counted(heap_now(self.engine), self.engine, <uint64_t>wanted)
         if not address:
             return alloc_slow(self, size, None, False, None, False)     # it says why
         return address
@@ -1790,15 +1806,10 @@ cdef class Pool:
         """
         cdef int verdict
         cdef uint64_t address
-        if type(block) is Buffer and (<Buffer>block).owner is self and self.is_plain:
-            verdict = pool_free_held(self.engine, &(<Buffer>block).hold, 0)
-            if verdict == VERDICT_LIVE:
-                return
-            address = (<Buffer>block).hold.address
-        else:
-            verdict = free_any(self, block, &address)
-            if verdict == VERDICT_LIVE:
-                return
+        # free_fast comes first
+        verdict = free_any(self, block, &address)
+        if verdict == VERDICT_LIVE:
+            return
         raise free_error(self, address, verdict)
 
     def try_free(self, block, /):
@@ -1925,11 +1936,11 @@ cdef class Pool:
         if self.is_plain:
             buffers = PyList_New(number)
             for i in range(number):
-                o = plain_get(self, wanted)
+                o = bare_get(self, wanted) if self.is_bare else NULL
                 if o == NULL:
                     buffer = buffer_make(self)
                     if engine_alloc(self, wanted, 0, 0, 0, &buffer.hold, &refusal):
-                        o = <PyObject *>buffer      # a block came free in between
+                        o = <PyObject *>buffer
                         buffer_done(self, buffer)
                     else:
                         break
@@ -2040,6 +2051,9 @@ cdef class Pool:
                     break
             else:
                 for i in range(count):
+                    if heap_free_held(heap_now(self.engine), self.engine,
+                                      &(<Buffer>PyList_GET_ITEM(blocks, i)).hold):
+                        continue
                     if pool_free_held(self.engine, &(<Buffer>PyList_GET_ITEM(blocks, i)).hold, 0) != VERDICT_LIVE:
                         break
                 else:
@@ -2345,7 +2359,7 @@ cdef class Pool:
         """
         cdef CFunctions functions
         open_or_raise(self)
-        self.engine.is_native = 1
+        pool_go_native(self.engine)
         functions = CFunctions.__new__(CFunctions)
         functions.owner = self
         functions.pool = <uintptr_t>self.engine
@@ -2372,44 +2386,56 @@ cdef int idle_or_raise(Pool pool, str what) except -1:
     return 0
 
 
-# Pool.get with just a size, which is nearly every call, without the general reading of arguments: that takes and
-# drops a reference to every default, which costs more than the block.
+# Pool.get with just a size and Pool.free of a Buffer, which is nearly every call. The general reading of arguments
+# takes and drops a reference to every default, which costs more than the block. Both are leaves: what else there
+# may be to do is a jump to the methods that Cython made, so that no register is saved.
 
 cdef fastcall_t _get_made = NULL
+cdef binary_t _free_made = NULL
 
 
 cdef PyObject *get_fast(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) noexcept:
     # NULL with an exception set is what _get_made answers, and goes on as it is.
     cdef Py_ssize_t wanted
     cdef PyObject *buffer
-    if count == 1 and names == NULL and (<Pool>o).is_plain:
-        wanted = small_int(<object>args[0])
+    if count == 1 and names == NULL and (<Pool>o).is_bare:
+        wanted = small_int(args[0])
         if wanted >= 0:
-            buffer = plain_get(<Pool>o, <uint64_t>wanted)
+            buffer = bare_get(<Pool>o, <uint64_t>wanted)
             if buffer != NULL:
                 Py_SET_REFCNT(buffer, 1)
                 return buffer
     return _get_made(o, args, count, names)
 
 
-cdef int get_install() except -1:
-    """Puts get_fast into Pool's table of methods, which every way of calling `get` reads."""
-    global _get_made
+cdef PyObject *free_fast(PyObject *o, PyObject *block) noexcept:
+    if Py_TYPE(block) == <void *>Buffer and owner_place(block)[0] == o and (<Pool>o).is_plain:
+        if heap_free_held(heap_now((<Pool>o).engine), (<Pool>o).engine, &(<Buffer>block).hold):
+            Py_INCREF(None)
+            return <PyObject *>None
+    return _free_made(o, block)
+
+
+cdef int fast_install() except -1:
+    """Puts both into Pool's table of methods, which every way of calling reads."""
+    global _get_made, _free_made
     cdef method_t *method = (<type_t *>Pool).tp_methods
     while method != NULL and method.ml_name != NULL:
         if strcmp(method.ml_name, b"get") == 0 and method.ml_flags == METH_FASTCALL | METH_KEYWORDS:
             _get_made = <fastcall_t>method.ml_meth
             method.ml_meth = <void *>get_fast
+        elif strcmp(method.ml_name, b"free") == 0 and method.ml_flags == METH_O:
+            _free_made = <binary_t>method.ml_meth
+            method.ml_meth = <void *>free_fast
         method += 1
     return 0
 
 
-get_install()
+fast_install()
 
 # Buffer's own tp_dealloc and tp_new, put in place while no Buffer exists. The class is final, so no
 # subclass has inherited the others.
-_spare_made = spare_made
-_buffer_dropped = buffer_dropped
+_buffer_dealloc_slow = buffer_dealloc_slow
 _buffer_dealloc_made = (<type_t *>Buffer).tp_dealloc
 _buffer_new_made = (<type_t *>Buffer).tp_new
 _buffer_weak_offset = (<type_t *>Buffer).tp_weaklistoffset

@@ -169,7 +169,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     stats.quarantined_blocks = pool.quarantine_count
     stats.quarantined_bytes = pool.quarantine_bytes
     stats.corrupt_blocks = pool.corrupt_blocks
-    stats.is_peak_exact = pool.is_policed
+    stats.is_peak_exact = pool.is_counted or pool.is_locked
     stats.peak_blocks = atomic_load_u64(&pool.peak_blocks)
     stats.peak_bytes = atomic_load_u64(&pool.peak_bytes)
     if pool.config.limit_bytes != UINT64_MAX and stats.largest_bytes > pool.config.limit_bytes - pool.live_bytes:
@@ -191,8 +191,9 @@ cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
 
 
 cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
-    pool.peak_blocks = pool.live_blocks
-    pool.peak_bytes = pool.live_bytes
+    cdef bint is_exact = pool.is_counted or pool.is_locked
+    pool.peak_blocks = pool.live_blocks if is_exact else pool.used_blocks
+    pool.peak_bytes = pool.live_bytes if is_exact else pool.used_bytes
 
 
 cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil:

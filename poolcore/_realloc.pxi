@@ -1,5 +1,9 @@
 # ---- What this thread's heap is, looked up in this module's thread-local storage -----------------------
 
+cdef heap_t *heap_in_slot(pool_t *pool) noexcept nogil:
+    return <heap_t *>thread_heap_at(pool.slot_offset)
+
+
 cdef inline uint64_t pool_alloc(pool_t *pool, uint64_t size) noexcept nogil:
     """A block of `size` bytes, or 0. Any thread."""
     return heap_alloc(<heap_t *>thread_heap_at(pool.slot_offset), pool, size)
@@ -16,6 +20,7 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     """1: done; 0: it must move; -1: a limit stands in the way."""
     cdef uint64_t was = block_size(slab, record)
     cdef uint32_t changed
+    cdef credit_t credit
     if pool.config.guard_every or pool.config.is_filled or pool.quarantine_capacity:
         return 0
     if slab.kind == KIND_SLAB:
@@ -26,11 +31,11 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     if pool.is_locked:
         if size > was and locked_limit(pool, size - was, 0) != REFUSAL_NONE:
             return -1
-    elif pool.is_limited and size > was and credit_take(pool, size - was, 0) != REFUSAL_NONE:
+    elif pool.is_counted and size > was and credit_take(pool, size - was, 0, &credit) != REFUSAL_NONE:
         return -1
     if slab.kind == KIND_RUN:
         if not run_resize(pool, slab, size):
-            if pool.is_limited and not pool.is_locked and size > was:
+            if pool.is_counted and size > was:
                 credit_give(pool, size - was, 0)
             return 0
         if size > was:
@@ -42,14 +47,15 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
         if is_owner(pool, slab):
             record_store(slab.records + index, changed)
         elif not atomic_cas_u32(slab.records + index, record, changed):
-            if pool.is_limited and not pool.is_locked and size > was:
+            if pool.is_counted and size > was:
                 credit_give(pool, size - was, 0)
             return 0
     if pool.is_locked:
         pool.live_bytes += size - was
-        if pool.live_bytes > pool.peak_bytes:
-            pool.peak_bytes = pool.live_bytes
-    elif pool.is_limited and size < was:
+        locked_peak(pool)
+    elif pool.is_counted and size > was:
+        credit_use(pool, &credit)
+    elif pool.is_counted:
         credit_give(pool, was - size, 0)
     return 1
 
@@ -156,7 +162,7 @@ cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks,
     if heap == NULL or count == 0:
         return
     heap.retired_total -= count
-    if pool.is_policed:
+    if pool.is_counted or pool.is_locked:
         atomic_store_u64(&pool.peak_blocks, peak_blocks)
         atomic_store_u64(&pool.peak_bytes, peak_bytes)
 
@@ -170,7 +176,7 @@ cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint6
     if refusal[0] != REFUSAL_NONE:
         return 0
     for i in range(count):
-        addresses[i] = pool_alloc(pool, size)
+        addresses[i] = heap_alloc_counted(heap_now(pool), pool, size)
         if addresses[i] == 0:
             addresses[i] = alloc_any(pool, size, 0, 0, 0, NULL, refusal)
         if addresses[i] == 0:
@@ -188,7 +194,7 @@ cdef uint64_t pool_free_many(pool_t *pool, const uint64_t *addresses, uint64_t c
     cdef uint64_t good = 0
     cdef int verdict
     for i in range(count):
-        verdict = pool_free(pool, addresses[i])
+        verdict = heap_free_counted(heap_now(pool), pool, addresses[i])
         if verdict == VERDICT_LIVE:
             good += 1
         if verdicts != NULL:

@@ -311,6 +311,7 @@ cdef struct pool_t:
     uint8_t is_locked
     uint8_t is_policed          # no fast path: locked, or limited
     uint8_t is_limited
+    uint8_t is_counted          # unlocked, and live_blocks to peak_bytes are exact: limited, or never given to C
     uint8_t is_closed
     uint8_t is_open             # the struct is in use
     uint8_t is_native           # addresses were handed to C
@@ -319,11 +320,13 @@ cdef struct pool_t:
     uint64_t mapped_bytes
     uint64_t descriptor_bytes
 
-    # counted pools (limited or locked): exact on every operation
+    # exact in pools that are counted or locked: live = sum over the records, peak = the highest live was
     uint64_t live_blocks
     uint64_t live_bytes
-    uint64_t peak_blocks
+    uint64_t peak_blocks        # in others the highest used, which is never below the truth
     uint64_t peak_bytes
+    uint64_t used_blocks        # carved in slabs not known to be empty, and runs: what could be live
+    uint64_t used_bytes         # without another slow call
     uint64_t late_double_frees
 
     pool_config_t config

@@ -216,6 +216,18 @@ static inline void os_huge(void *p, size_t bytes) {
 
 /* ---- Thread-local storage: defined once, in the engine's own module ------------------------ */
 
+/* Where a slot's place counts from the thread pointer, any module reads it as the engine does; elsewhere it asks
+ * the engine. */
+#if defined(__x86_64__) && defined(__SEG_FS) && defined(__linux__)
+#define POOLCORE_THREAD_POINTER 1
+static inline void *thread_heap_at(size_t place) { return *(void *volatile __seg_fs *)place; }
+#else
+#define POOLCORE_THREAD_POINTER 0
+#ifndef POOLCORE_ENGINE
+#define thread_heap_at(place) ((void *)(place))     /* never called */
+#endif
+#endif
+
 #ifdef POOLCORE_ENGINE
 /* thread_heaps[0] is always thread_no_heap (pools that take no fast path look there); [1..6] are this
  * thread's heaps by the slot of their pool; [7] is the thread itself. 64 bytes: they must fit the
@@ -236,13 +248,12 @@ static __thread void *thread_heaps[8] = POOLCORE_SLOTS;
 #endif
 /* A slot's place, as the pool keeps it. Counted from the thread pointer where the compiler can address by it,
  * it saves the load of the array's own place: one instruction of each call. */
-#if defined(__x86_64__) && defined(__SEG_FS) && defined(__linux__)
+#if POOLCORE_THREAD_POINTER
 static inline size_t thread_slot(size_t index) {
     uintptr_t self;
     __asm__("mov %%fs:0, %0" : "=r"(self));
     return (size_t)((uintptr_t)&thread_heaps[index] - self);
 }
-static inline void *thread_heap_at(size_t place) { return *(void *volatile __seg_fs *)place; }
 static inline void thread_heap_set(size_t place, void *heap) { *(void *volatile __seg_fs *)place = heap; }
 #else
 static inline size_t thread_slot(size_t index) { return index * sizeof(void *); }

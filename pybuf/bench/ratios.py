@@ -34,8 +34,8 @@ class Effort:
     traces: the directory of the traces that do not ship in the package.
     """
 
-    processes: int = 3
-    rounds: int = 7
+    processes: int = 7
+    rounds: int = 5
     fresh: int = 11
     traces: Path = Path("benchmarks/traces")
 
@@ -396,7 +396,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the table as its rows come in; the status is 1 when a row did not run."""
     parser = argparse.ArgumentParser(prog="python -m pybuf.bench.ratios", description=main.__doc__)
     parser.add_argument("--row", metavar="SUBSTRING", action="append", help="only rows whose name contains this")
-    parser.add_argument("--rounds", type=int, help="rounds per process (7), and processes of the other rows (11)")
+    parser.add_argument("--rounds", type=int, help="rounds per process (5), and processes of the other rows (11)")
     parser.add_argument("--quick", action="store_true", help="one process of five rounds; three of the other rows")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parser.add_argument("--traces", type=Path, default=Effort.traces, help="directory of redis and gawk's traces")

@@ -21,7 +21,7 @@ LAYERS = (
     ("poolcore._slab",),
     ("poolcore._events", "poolcore._guard"),
     ("poolcore._heap",),
-    ("poolcore._pool",),
+    ("poolcore._pool", "poolcore._counted"),
     ("poolcore.errors", "poolcore.policies", "poolcore.stats"),
     ("poolcore._python",),
     ("poolcore._capi",),
@@ -38,7 +38,9 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 
 def module_of(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGES).with_suffix("").parts).removesuffix(".__init__")
+    """A module's name; what it shows to others, its .pxd, and its inside, its .pyx, are two."""
+    name = ".".join(path.relative_to(PACKAGES).with_suffix("").parts).removesuffix(".__init__")
+    return f"{name}.pyx" if path.suffix == ".pyx" and path.with_suffix(".pxd").exists() else name
 
 
 SOURCES = [

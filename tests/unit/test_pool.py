@@ -262,6 +262,31 @@ def test_reset_peak_brings_the_peak_to_what_is_live():
         assert pool.stats().peak_bytes == 100
 
 
+def test_peaks_are_exact_while_only_python_calls(pool):
+    blocks = [*pool.get_many(1000, 3), pool.get(70_000)]
+    addresses = pool.alloc_many(10, 5)
+    pool.free_many(addresses)
+    pool.free_many(blocks)
+    pool.realloc(pool.alloc(20), 40)
+    with pytest.raises(PoolExhausted):
+        pool.get(1 << 60)
+    stats = pool.stats()
+    assert (stats.live_blocks, stats.live_bytes) == (1, 40)
+    assert (stats.peak_blocks, stats.peak_bytes, stats.is_peak_exact) == (9, 73_050, True)
+
+
+def test_peaks_are_bounds_once_c_may_call(pool):
+    pool.alloc(1000)
+    pool.c_functions()
+    block = pool.alloc(2000)
+    pool.free(block)
+    stats = pool.stats()
+    assert not stats.is_peak_exact
+    assert stats.peak_bytes >= 3000
+    assert stats.live_bytes == 1000
+    assert pool.check() is None
+
+
 def test_trim_gives_pages_back(pool):
     pool.free_many(pool.alloc_many(1500, 2000))
     assert pool.trim() > 1 << 20
