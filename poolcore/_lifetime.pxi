@@ -173,7 +173,7 @@ cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept n
                       or config.fault_nth > 0 or config.fault_rate > 0 or config.fault_last > 0
                       or config.is_low_memory != 0)
     pool.is_policed = pool.is_locked or pool.is_limited
-    pool.is_counted = not pool.is_locked
+    pool.is_counted = not pool.is_locked and (pool.is_limited or config.is_counted)
     if not config.is_filled:
         pool.config.fill_alloc = 0xCD
         pool.config.fill_free = 0xDD

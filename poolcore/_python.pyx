@@ -1599,6 +1599,7 @@ cdef class Pool:
         config.limit_bytes = limit_of("limit_bytes", limit_bytes)
         config.limit_blocks = limit_of("limit_blocks", limit_blocks)
         config.is_deferred = on_exported == "defer"
+        config.is_counted = not IS_FREE_THREADED
         config.backing = BACKING_PAGES
         config.huge = HUGE_GROWTH
         view = None

@@ -257,6 +257,7 @@ cdef struct pool_config_t:
     uint64_t fault_last
     int is_low_memory
     int is_deferred             # free of an exported block defers
+    int is_counted              # every call holds the GIL, until pool_go_native
     map_call_t on_map
     map_call_t on_unmap
     copy_call_t on_copy
