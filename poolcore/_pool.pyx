@@ -32,6 +32,7 @@ cdef extern from "poolcore_platform.h" nogil:
     int os_at_fork(void (*before)() noexcept nogil, void (*in_parent)() noexcept nogil,
                    void (*in_child)() noexcept nogil)
     uint32_t record_load(uint32_t *record)
+    bint divides(uint64_t n, uint64_t reciprocal, uint64_t *quotient)
     void record_store(uint32_t *record, uint32_t value)
     void assert_whole(const char *broken)
     bint rarely(bint condition)

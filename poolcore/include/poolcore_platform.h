@@ -89,10 +89,18 @@ static inline uint32_t record_link(uint32_t *p) {
 }
 static inline void record_store(uint32_t *p, uint32_t v) { POOLCORE_YIELD("record store"); POOLCORE_RELAXED_STORE(p, v); }
 
-/* Exact division: for d = odd * 2^shift and inverse = odd^-1 mod 2^32, rotate(x * inverse, shift)
- * is x / d when d divides x, and more than (2^32 - 1) / d otherwise. */
-static inline uint32_t rotate_right(uint32_t value, uint32_t count) {
-    return (value >> (count & 31u)) | (value << ((32u - count) & 31u));
+/* Whether d divides n, and then n / d, by one multiplication with reciprocal = 2^64 / d, rounded up: the product's high
+ * word is the quotient, and its low word is below the reciprocal exactly if there is no rest. For n below 2^32 and
+ * d from 2 to 2^32 (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). */
+static inline int divides(uint64_t n, uint64_t reciprocal, uint64_t *quotient) {
+#if defined(_MSC_VER)
+    uint64_t low = _umul128(n, reciprocal, quotient);
+#else
+    unsigned __int128 product = (unsigned __int128)n * reciprocal;
+    uint64_t low = (uint64_t)product;
+    *quotient = (uint64_t)(product >> 64);
+#endif
+    return low < reciprocal;
 }
 
 #if defined(__GNUC__) || defined(__clang__)
