@@ -248,12 +248,23 @@ cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcep
 
 
 cdef int space_call(pool_t *pool, map_call_t call, uint64_t address, uint64_t size) noexcept nogil:
-    """A callback with the heap lock let go, which the caller holds before and after."""
+    """A callback with the heap lock let go, which the caller holds before and after. During a restore nothing is
+    called: requests are refused then, and what a free would unmap the restore finds and unmaps at its end."""
+    cdef int answer
+    if call == NULL or pool.is_restoring:
+        return 0
+    pool.map_calls += 1
+    answer = space_tell(pool, call, address, size)
+    if pool.map_calls:          # 0: a fork in the callback, whose child counts anew
+        pool.map_calls -= 1
+    os_wake(&pool.settled)
+    return answer
+
+
+cdef int space_tell(pool_t *pool, map_call_t call, uint64_t address, uint64_t size) noexcept nogil:
     cdef thread_t *thread = thread_here()
     cdef pool_t *outer = NULL
     cdef int answer
-    if call == NULL:
-        return 0
     if thread != NULL:
         outer = thread.in_callback
         thread.in_callback = pool

@@ -287,6 +287,10 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         os_unlock(&pool.heap_lock)
         refusal[0] = REFUSAL_CLOSED
         return 0
+    if pool.is_restoring:
+        os_unlock(&pool.heap_lock)
+        refusal[0] = REFUSAL_RESTORE
+        return 0
     pool.request_count += 1
     if fault_strikes(pool):
         refusal[0] = REFUSAL_FAULT

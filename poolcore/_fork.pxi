@@ -54,6 +54,11 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
     cdef uint64_t granule = 0
     cdef uint32_t i
     pool.abandoned = NULL
+    # Calls of vanished threads come to no end. What such a restore had mapped stays mapped.
+    os_condition_init(&pool.settled)
+    pool.is_restoring = pool.is_restoring and mine != NULL and mine.in_callback == pool
+    pool.map_calls = mine != NULL and mine.in_callback == pool and not pool.is_restoring
+    pool.open_calls = 0
     while heap != NULL:
         heap.remote = NULL
         if heap != pool.shared_heap and (heap.thread != mine or mine == NULL):

@@ -11,6 +11,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from "poolcore_platform.h" nogil:
     ctypedef struct os_lock_t:
         pass
+    ctypedef struct os_condition_t:
+        pass
 
 
 # What `free` found at an address. Values are part of the C interface.
@@ -35,6 +37,7 @@ cdef enum refusal_t:
     REFUSAL_FAULT = 5           # the Faults policy chose this request
     REFUSAL_ALIGNMENT = 6       # not a power of two, or larger than half the arena
     REFUSAL_CALLBACK = 7        # called from inside on_map or on_unmap
+    REFUSAL_RESTORE = 8         # another thread restores a snapshot; later it may be granted
 
 cdef enum:
     GRANULE_SHIFT = 16          # the only shift the fast free knows; other pools take the slow one
@@ -318,6 +321,12 @@ cdef struct pool_t:
     uint64_t mapped_address     # of the reservation that the arena lies in; 0: not ours
     uint64_t mapped_bytes
     uint64_t descriptor_bytes
+
+    # address space, under heap_lock: who may find the pool between two of its states
+    uint8_t is_restoring        # a restore alone maps and unmaps, and requests are refused
+    uint32_t map_calls          # on_map and on_unmap that run: granules are taken that no record tells of
+    uint32_t open_calls         # reallocs and batches that let the lock go and will take it again
+    os_condition_t settled      # one of these three is 0 again
 
     # counted pools (limited or locked): exact on every operation
     uint64_t live_blocks
