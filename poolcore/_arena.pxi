@@ -251,7 +251,7 @@ cdef int space_call(pool_t *pool, map_call_t call, uint64_t address, uint64_t si
     """A callback with the heap lock let go, which the caller holds before and after. During a restore nothing is
     called: requests are refused then, and what a free would unmap the restore finds and unmaps at its end."""
     cdef int answer
-    if call == NULL or pool.is_restoring:
+    if call == NULL or pool.restoring == RESTORE_RUNS:
         return 0
     pool.map_calls += 1
     answer = space_tell(pool, call, address, size)

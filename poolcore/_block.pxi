@@ -272,6 +272,15 @@ cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
     return answer == 0 and not pool.is_closed
 
 
+cdef inline bint is_put_off(pool_t *pool) noexcept nogil:
+    """Whether a request must come again after a restore. Not one inside a call for which the restore waits."""
+    cdef thread_t *thread
+    if pool.restoring == RESTORE_NONE:
+        return False
+    thread = thread_here()
+    return thread == NULL or thread.in_open_call != pool
+
+
 cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag, hold_t *hold,
                            int *refusal) noexcept nogil:
     cdef heap_t *heap = pool.shared_heap
@@ -287,7 +296,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         os_unlock(&pool.heap_lock)
         refusal[0] = REFUSAL_CLOSED
         return 0
-    if pool.is_restoring:
+    if is_put_off(pool):
         os_unlock(&pool.heap_lock)
         refusal[0] = REFUSAL_RESTORE
         return 0

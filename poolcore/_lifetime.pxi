@@ -307,7 +307,7 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
         gather_publish(thread)
     if pool.is_locked:
         os_lock(&pool.heap_lock)
-        if pool.is_closed or pool.is_restoring:
+        if pool.is_closed or is_put_off(pool):
             os_unlock(&pool.heap_lock)
             return 0
     heap = heap_here(pool)

@@ -2303,7 +2303,7 @@ cdef class Pool:
         ValueError
             No snapshot, or of a pool with other arguments; then nothing changes.
         RuntimeError
-            Called from inside one of the pool's callbacks, or while another thread runs one; then nothing changes.
+            Called from inside one of the pool's callbacks; then nothing changes.
         Exception
             What `on_map` raises: what was mapped so far is unmapped again, and the pool is as it was.
 
@@ -2314,9 +2314,9 @@ cdef class Pool:
         another thread or from inside those callbacks, finds the pool as it was before or as it is after, and all that
         it says is mapped. `free` and every question are answered at once: inside `on_map` by the old state, inside
         `on_unmap` by the new one. What is freed in the old state is live again if it is in the snapshot. Other
-        threads' requests, `realloc` and `trim` wait until the restore is through, so a callback must not wait for
-        one. Inside a callback requests raise RuntimeError, `trim` gives nothing back, and the pool cannot be closed
-        or restored.
+        threads' requests, `realloc`, `trim` and `restore` wait until the restore is through, as it waits for their
+        callbacks first: no callback may wait for one of these, nor for what the caller of `restore` holds. Inside a
+        callback requests raise RuntimeError, `trim` gives nothing back, and the pool cannot be closed or restored.
         """
         cdef bytes data
         cdef const char *start
@@ -2330,9 +2330,8 @@ cdef class Pool:
             raise TypeError(f"a snapshot is bytes, not {type(snapshot).__name__} ({snapshot!r})")
         data = bytes(snapshot)      # of a bytearray: nobody writes to it while it is read
         open_or_raise(self)
-        if self.callback_depth:
-            raise RuntimeError(f"{label(self)} cannot be restored from inside one of its callbacks, "
-                               "or while another thread runs one")
+        if PyThread_get_thread_ident() in self.entries:
+            raise RuntimeError(f"{label(self)} cannot be restored from inside one of its callbacks")
         start = PyBytes_AS_STRING(data)
         size = <uint64_t>len(data)
         outer = entries_enter(self)

@@ -341,9 +341,9 @@ cdef void ranges_of_pool(pool_t *pool, ranges_t *ranges) noexcept nogil:
 
 
 # ---- Restoring ------------------------------------------------------------------------------------------------
-# The snapshot is read to its end before anything changes. Then is_restoring is set: from there on nobody else maps or
-# unmaps, and what needs a lock let go is refused, so that between two callbacks the pool is whole, as it was. What the
-# snapshot has and the pool has not is mapped; when that is refused, it is unmapped again. Then the pool becomes the
+# The snapshot is read to its end before anything changes, and calls that are between two of their steps are waited
+# for. From there on nobody else maps or unmaps and requests are refused, so that the pool is whole, as it was, whenever
+# the lock is let go. What the snapshot has and the pool has not is mapped; when that is refused, it is unmapped again. Then the pool becomes the
 # snapshot, in one go, and last of all what nobody needs any more is unmapped. At every moment all that the pool says
 # is mapped is mapped. Frees and questions go on meanwhile; a free before that moment is undone by it, as are those
 # before the restore.
@@ -543,19 +543,16 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
 
 
 cdef int restore_begin(pool_t *pool, const char **why) noexcept nogil:
-    """Sets is_restoring at a moment at which no other call is between two of its steps; as pool_restore. Under
-    heap_lock. With callbacks it does not wait for that: one of them may be waiting for the caller."""
-    cdef bint has_callbacks = (pool.config.on_map != NULL or pool.config.on_unmap != NULL
-                               or pool.config.on_copy != NULL or pool.config.on_low_memory != NULL)
-    while pool.map_calls or pool.open_calls or pool.is_restoring:
-        if has_callbacks:
-            why[0] = "another thread is in a call that runs a callback"
-            return -2
+    """RESTORE_RUNS, at a moment at which no other call is between two of its steps. As pool_restore. Under heap_lock."""
+    while pool.restoring != RESTORE_NONE and not pool.is_closed:
+        os_wait(&pool.settled, &pool.heap_lock)
+    pool.restoring = RESTORE_WAITS      # no more such calls begin
+    while (pool.map_calls or pool.open_calls) and not pool.is_closed:
         os_wait(&pool.settled, &pool.heap_lock)
     if pool.is_closed:
         why[0] = "the pool is closed"
         return -1
-    pool.is_restoring = 1
+    pool.restoring = RESTORE_RUNS
     return 0
 
 
@@ -594,18 +591,18 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
     cdef ranges_t mapped, wanted, missing, joined
     cdef uint64_t capacity, scratch_bytes
     cdef range_t *scratch
-    cdef int answer
+    cdef thread_t *thread
     why[0] = snapshot_fault(pool, data, size)
     if why[0] != NULL:
         return -1
-    if thread_in_callback(pool):
-        why[0] = "restore from inside on_map or on_unmap"
+    thread = thread_here()
+    if thread != NULL and (thread.in_callback == pool or thread.in_open_call == pool):
+        why[0] = "from inside one of its callbacks"
         return -2
     os_lock(&pool.heap_lock)
-    answer = restore_begin(pool, why)
-    if answer != 0:
+    if restore_begin(pool, why) != 0:
         os_unlock(&pool.heap_lock)
-        return answer
+        return -1
     mapped.places = NULL
     wanted.places = NULL
     ranges_of_pool(pool, &mapped)
@@ -632,7 +629,7 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
         restore_unmap(pool, &joined, &mapped, &missing)
     elif why[0] == NULL:
         why[0] = "no memory"
-    pool.is_restoring = 0
+    pool.restoring = RESTORE_NONE
     os_wake(&pool.settled)
     os_unlock(&pool.heap_lock)
     if scratch != NULL:
@@ -644,7 +641,7 @@ cdef void pool_await_restore(pool_t *pool) noexcept nogil:
     if not pool.is_locked or thread_in_callback(pool):
         return
     os_lock(&pool.heap_lock)
-    while pool.is_restoring and not pool.is_closed:
+    while pool.restoring != RESTORE_NONE and not pool.is_closed:
         os_wait(&pool.settled, &pool.heap_lock)
     os_unlock(&pool.heap_lock)
 

@@ -107,6 +107,12 @@ cdef enum huge_t:
     HUGE_ALWAYS = 1
     HUGE_GROWTH = 2             # what is committed beyond the first 4 MiB
 
+# What a restore does (pool_t.restoring). While it does anything, requests are refused.
+cdef enum restoring_t:
+    RESTORE_NONE = 0
+    RESTORE_WAITS = 1           # until calls that are between two steps are through
+    RESTORE_RUNS = 2            # it alone maps and unmaps
+
 # How an allocation is wanted (alloc_ex) and a free (free_ex).
 cdef enum:
     ALLOC_ZERO = 1
@@ -210,7 +216,8 @@ cdef struct thread_t:
     uint32_t gather_word
     uint32_t gather_count
     thread_t *next
-    pool_t *in_callback         # whose callback this thread is in
+    pool_t *in_callback         # whose on_map or on_unmap this thread is in
+    pool_t *in_open_call        # in whose open_calls this thread is counted
     uint64_t id
 
 cdef struct event_t:
@@ -323,10 +330,10 @@ cdef struct pool_t:
     uint64_t descriptor_bytes
 
     # address space, under heap_lock: who may find the pool between two of its states
-    uint8_t is_restoring        # a restore alone maps and unmaps, and requests are refused
+    uint8_t restoring           # restoring_t
     uint32_t map_calls          # on_map and on_unmap that run: granules are taken that no record tells of
     uint32_t open_calls         # reallocs and batches that let the lock go and will take it again
-    os_condition_t settled      # one of these three is 0 again
+    os_condition_t settled      # one of these three may be 0 again
 
     # counted pools (limited or locked): exact on every operation
     uint64_t live_blocks
