@@ -215,8 +215,8 @@ cdef uint64_t arena_largest(pool_t *pool) noexcept nogil:
 
 # ---- Backing: pages of our own, the caller's memory, or a callback --------------------------------
 
-cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcept nogil:
-    """Makes granules accessible and counts them as backed. Under arena_lock."""
+cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count, uint8_t was) noexcept nogil:
+    """Makes granules accessible and counts them as backed; `was` is what they will have been. Under arena_lock."""
     cdef uint64_t need = first + count
     cdef uint64_t target, i
     if pool.config.backing == BACKING_PAGES and need > pool.committed_top:
@@ -240,7 +240,7 @@ cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcep
         if pool.commit_step < HUGE_GRANULES:
             pool.commit_step *= 2
     for i in range(first, first + count):
-        granule_at(pool, i).was = KIND_NONE
+        granule_at(pool, i).was = was
         if not granule_at(pool, i).flags & FLAG_BACKED:
             granule_at(pool, i).flags |= FLAG_BACKED
             pool.backed_granules += 1

@@ -234,7 +234,7 @@ cdef slab_t *heap_fresh_once(pool_t *pool, heap_t *heap, uint32_t size_class, bi
             is_formatted = space_back(pool, granule, 1)
         os_lock(&pool.arena_lock)
     else:
-        is_formatted = arena_back_pages(pool, granule, 1)
+        is_formatted = arena_back_pages(pool, granule, 1, KIND_NONE)
     is_formatted = is_formatted and slab_format(pool, heap, slab, size_class, is_guarded)
     if not is_formatted:
         arena_give(pool, granule, 1)

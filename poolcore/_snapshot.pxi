@@ -4,7 +4,7 @@
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x4E534350     # "PCSN"
-    SNAPSHOT_VERSION = 1
+    SNAPSHOT_VERSION = 2
 
 cdef struct snapshot_t:
     uint32_t magic
@@ -59,7 +59,8 @@ cdef struct snapshot_granule_t:
     uint8_t place
     uint8_t flags
     uint8_t has_tags
-    uint8_t unused[6]
+    uint8_t has_records
+    uint8_t unused[5]
 
 
 cdef uint64_t checksum(const uint8_t *data, uint64_t size) noexcept nogil:
@@ -91,10 +92,15 @@ cdef inline bint is_used_granule(slab_t *slab) noexcept nogil:
     return slab.kind != KIND_NONE or slab.was != KIND_NONE or slab.flags != 0
 
 
+cdef inline bint has_records(slab_t *slab) noexcept nogil:
+    """A slab's; and those that a free granule keeps, which tell its former blocks from what never was one."""
+    return slab.kind == KIND_SLAB or slab.was == KIND_SLAB and slab.record_units != 0
+
+
 cdef uint64_t granule_extra_bytes(slab_t *slab) noexcept nogil:
     """Of records and tags behind a granule's descriptor, padded to 8."""
     cdef uint64_t size = 0
-    if slab.kind == KIND_SLAB:
+    if has_records(slab):
         size = slab_records_bytes(slab)
     if slab.tags != NULL and slab.kind in (KIND_SLAB, KIND_RUN):
         size = ((size + 7) & ~<uint64_t>7) + <uint64_t>slab.block_count * sizeof(tag_t)
@@ -196,7 +202,7 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
         entry.granules = slab.granules
         entry.next = slab_number(pool, slab.next)
         entry.prev = slab_number(pool, slab.prev)
-        if slab.kind == KIND_RUN_PART or slab.was == KIND_RUN_PART:
+        if slab.kind == KIND_RUN_PART:
             entry.part_of = slab_number(pool, <slab_t *>slab.tags)
         entry.block_bytes = slab.block_bytes
         entry.block_count = slab.block_count
@@ -209,7 +215,8 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
         entry.has_tags = slab.tags != NULL and slab.kind in (KIND_SLAB, KIND_RUN)
         place += sizeof(snapshot_granule_t)
         size = granule_extra_bytes(slab)
-        if slab.kind == KIND_SLAB:
+        entry.has_records = has_records(slab)
+        if entry.has_records:
             memcpy(place, slab.records, slab_records_bytes(slab))
             # A Buffer is of this process: its block is a plain live one in the snapshot.
             for i in range(slab.carved):
@@ -343,10 +350,10 @@ cdef void ranges_of_pool(pool_t *pool, ranges_t *ranges) noexcept nogil:
 # ---- Restoring ------------------------------------------------------------------------------------------------
 # The snapshot is read to its end before anything changes, and calls that are between two of their steps are waited
 # for. From there on nobody else maps or unmaps and requests are refused, so that the pool is whole, as it was, whenever
-# the lock is let go. What the snapshot has and the pool has not is mapped; when that is refused, it is unmapped again. Then the pool becomes the
-# snapshot, in one go, and last of all what nobody needs any more is unmapped. At every moment all that the pool says
-# is mapped is mapped. Frees and questions go on meanwhile; a free before that moment is undone by it, as are those
-# before the restore.
+# the lock is let go. What the snapshot has and the pool has not is mapped; when that is refused, it is unmapped again.
+# Then the pool becomes the snapshot, in one go, and last of all what nobody needs any more is unmapped. At every moment
+# all that the pool says is mapped is mapped. Frees and questions go on meanwhile; a free before that moment is undone
+# by it, as are those before the restore.
 
 cdef const char *snapshot_fault(pool_t *pool, const char *data, uint64_t size) noexcept nogil:
     """What keeps a snapshot from being restored, or NULL. Then nothing in it leads outside of it or of the pool."""
@@ -379,8 +386,12 @@ cdef bint entry_is_good(pool_t *pool, const snapshot_t *head, const snapshot_gra
         return False
     if entry.has_tags and entry.kind not in (KIND_SLAB, KIND_RUN):
         return False
+    if entry.has_records and (
+            entry.kind not in (KIND_SLAB, KIND_FREE, KIND_FREE_END, KIND_NONE)
+            or entry.carved > entry.block_count or entry.block_count > pool.granule_bytes // ALIGNMENT):
+        return False
     if entry.kind == KIND_SLAB:
-        if entry.size_class >= pool.class_count or entry.place > PLACE_EMPTY or entry.carved > entry.block_count:
+        if entry.size_class >= pool.class_count or entry.place > PLACE_EMPTY or not entry.has_records:
             return False
         stride = pool.class_bytes[entry.size_class]
         blocks = pool.class_blocks[entry.size_class]
@@ -398,11 +409,17 @@ cdef bint entry_is_good(pool_t *pool, const snapshot_t *head, const snapshot_gra
 cdef uint64_t entry_extra_bytes(const snapshot_granule_t *entry) noexcept nogil:
     """Of records and tags behind an entry, padded to 8."""
     cdef uint64_t size = 0
-    if entry.kind == KIND_SLAB:
+    if entry.has_records:
         size = <uint64_t>entry.block_count * (8 if entry.flags & FLAG_GUARDED else 4)
     if entry.has_tags:
         size = ((size + 7) & ~<uint64_t>7) + <uint64_t>entry.block_count * sizeof(tag_t)
     return (size + 7) & ~<uint64_t>7
+
+
+cdef uint64_t meta_units_of(uint64_t size) noexcept nogil:
+    cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
+    meta_bin(&units)
+    return units
 
 
 cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ranges_t *ranges) noexcept nogil:
@@ -412,7 +429,6 @@ cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ra
     cdef const char *place = data + sizeof(snapshot_t)
     cdef const char *end = data + size - 8 - head.quarantine_count * sizeof(uint64_t)
     cdef uint64_t next_granule = 0
-    cdef uint64_t units
     cdef uint64_t meta_units = 1
     ranges.count = 0
     ranges.end = 0
@@ -429,14 +445,10 @@ cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ra
         next_granule = entry.granule + 1
         place += entry_extra_bytes(entry)
         # As records_make and tags_make will ask for it.
-        if entry.kind == KIND_SLAB:
-            units = (<uint64_t>entry.block_count * (8 if entry.flags & FLAG_GUARDED else 4) + META_UNIT - 1) // META_UNIT
-            meta_bin(&units)
-            meta_units += units
+        if entry.has_records:
+            meta_units += meta_units_of(<uint64_t>entry.block_count * (8 if entry.flags & FLAG_GUARDED else 4))
         if entry.has_tags:
-            units = (<uint64_t>entry.block_count * sizeof(tag_t) + META_UNIT - 1) // META_UNIT
-            meta_bin(&units)
-            meta_units += units
+            meta_units += meta_units_of(<uint64_t>entry.block_count * sizeof(tag_t))
     if meta_units * META_UNIT > pool.meta.reserved:
         return "no memory"
     return NULL
@@ -507,9 +519,10 @@ cdef void snapshot_become(pool_t *pool, const char *data, uint64_t size) noexcep
             slab.tags = <tag_t *>slab_numbered(pool, entry.part_of)
         if slab.kind == KIND_SLAB:
             slab.heap = heap
+        if entry.has_records:
             records_make(pool, slab)
             memcpy(slab.records, place, slab_records_bytes(slab))
-        elif slab.kind == KIND_RUN:
+        if slab.kind == KIND_RUN:
             slab.records = &slab.head
         place += entry_extra_bytes(entry)
         if entry.has_tags:
@@ -543,7 +556,7 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
 
 
 cdef int restore_begin(pool_t *pool, const char **why) noexcept nogil:
-    """RESTORE_RUNS, at a moment at which no other call is between two of its steps. As pool_restore. Under heap_lock."""
+    """RESTORE_RUNS, at a moment at which no other call is between two of its steps. Under heap_lock."""
     while pool.restoring != RESTORE_NONE and not pool.is_closed:
         os_wait(&pool.settled, &pool.heap_lock)
     pool.restoring = RESTORE_WAITS      # no more such calls begin

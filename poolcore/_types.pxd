@@ -83,7 +83,7 @@ cdef enum kind_t:
     KIND_TAKEN = 3              # taken from the arena, not formatted yet
     KIND_SLAB = 4
     KIND_RUN = 5                # first granule of a run
-    KIND_RUN_PART = 6           # a granule inside a run that leads to the first (see run_mark)
+    KIND_RUN_PART = 6           # a granule inside a run; as `kind`, one that leads to the first (see run_mark)
 
 # Where a slab is (slab_t.place).
 cdef enum place_t:

@@ -159,7 +159,7 @@ class Model:
         if not self.has_geometry:
             return {DOUBLE, INTERIOR, FOREIGN}
         if place.is_run:
-            return self._run_verdicts(place, value)
+            return {DOUBLE} if value == place.start else {INTERIOR}
         offset = value - place.start
         if offset % place.capacity or offset + place.capacity > self.granule:
             return {INTERIOR}
@@ -169,14 +169,6 @@ class Model:
             return {DOUBLE}
         # What a slab never handed out is known exactly until the slab is given back.
         return {DOUBLE, FOREIGN} if self._is_unused(place.start) else {FOREIGN}
-
-    def _run_verdicts(self, run: Granule, value: int) -> set[int]:
-        first = self.granules.get((run.start - self.base) // self.granule)
-        if first is not run:
-            return {INTERIOR, FOREIGN}      # the run's front was used anew: its rest leads nowhere
-        if value == run.start:
-            return {DOUBLE, FOREIGN} if not run.size else {DOUBLE}
-        return {INTERIOR} if value < run.start + run.size else {INTERIOR, FOREIGN}
 
     def resized(self, address: int, size: int, capacity: int) -> None:
         """A realloc left the block where it was."""

@@ -1,4 +1,4 @@
-"""A restore from inside and from beside: what its callbacks and other threads find, and what is left of one that fails."""
+"""A restore from inside and from beside: what callbacks and other threads find, what is left of one that fails."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_other_threads_are_answered_meanwhile_and_their_requests_wait() -> None:
 
 
 def test_two_restores_come_one_after_the_other() -> None:
-    guest, saved, blocks = apart()
+    guest, saved, _ = apart()
     pool = guest.pool
     now, was = pool.snapshot(), guest.addresses()
     others: list[threading.Thread] = []
