@@ -1191,6 +1191,10 @@ cdef str sentence(Pool pool, uint64_t address, int verdict):
         whose = f"pool {theirs!r}" if theirs else "another pool"
         return f"{name}: {address:#x} belongs to {whose}, not to {who}; free it there"
     is_found = block_find(pool, address, &block)
+    if not is_found and verdict == VERDICT_DOUBLE:
+        return f"{name}: {address:#x} was freed before; {who} has that memory back and it serves nobody now"
+    if not is_found and verdict == VERDICT_INTERIOR:
+        return f"{name}: {address:#x} is inside memory of freed blocks that {who} has back; none of them began there"
     if not is_found or verdict == VERDICT_FOREIGN:
         return f"{name}: {address:#x} was never handed out by {who}" + (
             "" if verdict != VERDICT_FOREIGN else " or any other open pool")

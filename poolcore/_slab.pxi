@@ -126,10 +126,26 @@ cdef void slab_carve(slab_t *slab) noexcept nogil:
     slab.head = first
 
 
+cdef void slab_carve_again(slab_t *slab, uint32_t count) noexcept nogil:
+    """Links the first blocks of a slab that stood here before, in address order: which of them were never handed
+    out is not forgotten."""
+    cdef uint32_t i
+    for i in range(count):
+        record_store(slab.records + i, (record_load(slab.records + i) & RECORD_VIRGIN)
+                     | (i + 1 if i + 1 < count else LINK_NONE))
+    slab.carved = <uint16_t>count
+    used_add(slab, count)
+    slab.head = 0
+
+
 cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_class, bint is_guarded) noexcept nogil:
     """Makes a taken granule a slab with its first blocks linked. Under arena_lock. False: no metadata left."""
     cdef uint64_t stride
     cdef uint32_t i
+    cdef uint32_t kept = 0
+    if (slab.was == KIND_SLAB and slab.record_units and not is_guarded
+            and slab.block_bytes == pool.class_bytes[size_class] and slab.block_count == pool.class_blocks[size_class]):
+        kept = slab.carved
     slab.base = granule_address(pool, granule_of(pool, slab))
     slab.block_bytes = pool.class_bytes[size_class]
     slab.block_count = <uint16_t>pool.class_blocks[size_class]
@@ -158,7 +174,10 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
     slab.heap = heap
     slab.owner = slab_fast_owner(slab)
     slab.granules = 1
-    slab_carve(slab)
+    if kept:
+        slab_carve_again(slab, kept)
+    else:
+        slab_carve(slab)
     slab.kind = KIND_SLAB
     slab.was = KIND_NONE
     heap.slab_count += 1
