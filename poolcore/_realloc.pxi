@@ -88,12 +88,13 @@ cdef uint64_t realloc_move(pool_t *pool, uint64_t address, hold_t *hold, hold_t 
         return 0
     if pool.is_locked:
         # A callback or another thread may have freed the block while the lock was let go. That it was also given
-        # out again, only its Buffer can tell.
+        # out again is seen when it was given to this call, and by its Buffer.
         os_lock(&pool.heap_lock)
         if pool.is_closed:
             verdict[0] = VERDICT_CLOSED
-        elif block_find(pool, address, &slab, &index) != VERDICT_LIVE or slab.records[index] != record or (
-                hold != NULL and hold.slab == NULL):
+        elif moved == address or hold != NULL and hold.slab == NULL or (
+                block_find(pool, address, &slab, &index) != VERDICT_LIVE or slab.records[index] != record
+                or block_size(slab, record) != was):
             verdict[0] = VERDICT_DOUBLE
         os_unlock(&pool.heap_lock)
         if verdict[0] != VERDICT_LIVE:
