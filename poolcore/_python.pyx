@@ -429,10 +429,13 @@ cdef void buffer_dropped(Pool pool, hold_t *hold) noexcept:
         if pool.is_locked:
             count_add(&pool.calls, 1)
             with nogil:
-                pool_free_held(pool.engine, hold, FREE_DEFER)
+                # A free that is refused, as of a block whose slack was overwritten, leaves the block live: it must
+                # not know a Buffer that is gone.
+                if pool_free_held(pool.engine, hold, FREE_DEFER) != VERDICT_LIVE:
+                    hold_forget(pool.engine, hold)
             call_end(pool)
-        else:
-            pool_free_held(pool.engine, hold, FREE_DEFER)
+        elif pool_free_held(pool.engine, hold, FREE_DEFER) != VERDICT_LIVE:
+            hold_forget(pool.engine, hold)
         if pool.on_drop == DROP_WARN:
             try:
                 text = f"a Buffer of {size} bytes at {address:#x} of {label(pool)} was dropped, not freed".encode()
