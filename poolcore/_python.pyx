@@ -895,20 +895,22 @@ cdef class _Live:
     def __next__(self):
         cdef block_t block
         cdef int found
-        if self.pool is None or self.pool.is_closed:
+        cdef Pool pool = self.pool      # another thread may end the same iterator during the call
+        cdef uint64_t address = self.address
+        if pool is None or pool.is_closed:
             raise StopIteration
-        if self.pool.is_locked:
-            count_add(&self.pool.calls, 1)
+        if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
-                found = pool_next_live(self.pool.engine, self.address, &block)
-            call_end(self.pool)
+                found = pool_next_live(pool.engine, address, &block)
+            call_end(pool)
         else:
-            found = pool_next_live(self.pool.engine, self.address, &block)
+            found = pool_next_live(pool.engine, address, &block)
         if not found:
             self.pool = None
             raise StopIteration
         self.address = block.address + 1
-        return block_make(self.pool, &block)
+        return block_make(pool, &block)
 
 
 # ---- callbacks ---------------------------------------------------------------------------------
