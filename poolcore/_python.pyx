@@ -761,6 +761,8 @@ cdef class Block:
         """
         cdef Buffer buffer
         cdef int failed
+        if self.pool is None:
+            raise ValueError("this Block describes nothing: Blocks come from Pool.block_at and Pool.live")
         open_or_raise(self.pool)
         buffer = buffer_make(self.pool)
         if self.pool.is_locked:
