@@ -393,7 +393,9 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
     return VERDICT_LIVE
 
 
-cdef int free_locked(pool_t *pool, uint64_t address, int flags) noexcept nogil:
+cdef int free_locked(pool_t *pool, uint64_t address, hold_t *hold, int flags) noexcept nogil:
+    """`hold` is NULL for a free by address. Else its block is meant, and only under the lock is it known to have it
+    still: its address may be another's by now."""
     cdef slab_t *slab
     cdef uint32_t index, record, tag = 0
     cdef uint64_t size = 0
@@ -404,6 +406,8 @@ cdef int free_locked(pool_t *pool, uint64_t address, int flags) noexcept nogil:
         os_unlock(&pool.heap_lock)
         return VERDICT_CLOSED
     verdict = block_find(pool, address, &slab, &index)
+    if hold != NULL and hold.slab == NULL:
+        verdict = VERDICT_DOUBLE
     if verdict == VERDICT_LIVE:
         record = slab.records[index]
         verdict = record_verdict(pool, slab, index, record, flags)
@@ -445,7 +449,7 @@ cdef int free_any(pool_t *pool, uint64_t address, int flags) noexcept nogil:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
-        return free_locked(pool, address, flags)
+        return free_locked(pool, address, NULL, flags)
     return free_unlocked(pool, address, flags)
 
 
@@ -520,6 +524,8 @@ cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil:
         if slab_put(slab, hold.index):
             return slab_emptied_slow(slab)
         return VERDICT_LIVE
+    if pool.is_locked and not pool.is_closed:
+        return free_locked(pool, hold.address, hold, flags)
     return free_any(pool, hold.address, flags)
 
 

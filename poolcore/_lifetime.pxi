@@ -231,13 +231,16 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
         return
     thread_here()
     assert_whole(pool_check(pool, NULL, NULL))
+    os_lock(&state_lock)
+    if pool.is_locked:
+        # A call that has the lock may be about to register a Buffer; those that wait for it find the pool closed.
+        os_lock(&pool.heap_lock)
     block.address = 0
     address = pool.base
     while pool_next_live(pool, address, &block):
         if block.hold != NULL:
             block.hold.slab = NULL
         address = block.address + 1
-    os_lock(&state_lock)
     pool.fast_span = 0
     pool.is_closed = 1
     rest = pool.heaps
@@ -257,6 +260,8 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
             thread.gather_slab = NULL
             thread.gather_count = 0
         thread = thread.next
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
     os_unlock(&state_lock)
     if pool.config.backing == BACKING_SPACE and unmap != NULL:
         os_lock(&pool.heap_lock)

@@ -57,12 +57,21 @@ cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
         return VERDICT_NULL
     if pool.is_closed:
         return VERDICT_CLOSED
+    if pool.is_locked:
+        # The slack is memory: another thread's free could put a guard page there.
+        thread_here()
+        os_lock(&pool.heap_lock)
+        if pool.is_closed:
+            os_unlock(&pool.heap_lock)
+            return VERDICT_CLOSED
     verdict = block_find(pool, address, &slab, &index)
     if verdict == VERDICT_LIVE:
         verdict = record_verdict(pool, slab, index, atomic_load_u32(slab.records + index), 0)
         if verdict == VERDICT_LIVE and pool.is_locked:
             if not slack_is_intact(pool, slab, index, slab.records[index]):
                 verdict = VERDICT_CORRUPT
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
     return verdict
 
 

@@ -54,6 +54,29 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     return 1
 
 
+cdef int copy_locked(pool_t *pool, uint64_t moved, uint64_t address, hold_t *hold, uint32_t was,
+                     uint64_t size) noexcept nogil:
+    """Copies what realloc moves, where there is memory. The lock was let go since the old block's record was `was`: a
+    callback or another thread may have freed either block, or taken a view, and guard pages may lie there now."""
+    cdef slab_t *slab
+    cdef uint32_t index
+    cdef int verdict
+    os_lock(&pool.heap_lock)
+    if pool.is_closed:
+        os_unlock(&pool.heap_lock)
+        return VERDICT_CLOSED
+    verdict = block_find(pool, address, &slab, &index)
+    if hold != NULL and hold.slab == NULL:
+        verdict = VERDICT_DOUBLE
+    if verdict == VERDICT_LIVE and slab.records[index] != was:
+        verdict = VERDICT_EXPORTED if slab.records[index] & RECORD_STATE == RECORD_EXPORTED else VERDICT_DOUBLE
+    if verdict == VERDICT_LIVE and has_memory(pool):
+        if block_find(pool, moved, &slab, &index) == VERDICT_LIVE and is_live_state(slab.records[index]):
+            memcpy(<void *>moved, <void *>address, size)
+    os_unlock(&pool.heap_lock)
+    return verdict
+
+
 cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *to_hold, uint64_t size, int *verdict,
                           int *refusal) noexcept nogil:
     """`hold` is NULL for an address; then a HELD block is moved away from under its Buffer, which is dead."""
@@ -72,7 +95,13 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
             refusal[0] = REFUSAL_CALLBACK
             return 0
         os_lock(&pool.heap_lock)
+        if pool.is_closed:
+            os_unlock(&pool.heap_lock)
+            verdict[0] = VERDICT_CLOSED
+            return 0
     verdict[0] = block_find(pool, address, &slab, &index)
+    if hold != NULL and hold.slab == NULL:
+        verdict[0] = VERDICT_DOUBLE     # since it was looked at without the lock
     if verdict[0] == VERDICT_LIVE:
         record = atomic_load_u32(slab.records + index)
         verdict[0] = record_verdict(pool, slab, index, record, 0)
@@ -103,20 +132,18 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
     if moved == 0:
         return 0
     if pool.is_locked:
-        # A callback or another thread may have freed the block while the lock was let go.
-        verdict[0] = block_find(pool, address, &slab, &index)
-        if verdict[0] != VERDICT_LIVE or slab.records[index] != record:
+        verdict[0] = copy_locked(pool, moved, address, hold, record, size if size < was else was)
+        if verdict[0] != VERDICT_LIVE:
             free_any(pool, moved, 0)
-            verdict[0] = VERDICT_DOUBLE
             return 0
-    if pool.config.backing != BACKING_SPACE:
+    else:
         memcpy(<void *>moved, <void *>address, size if size < was else was)
-    elif pool.config.on_copy != NULL:
+    if pool.config.backing == BACKING_SPACE and pool.config.on_copy != NULL:
         if pool.config.on_copy(pool.config.context, moved, address, size if size < was else was) != 0:
             free_any(pool, moved, 0)
             refusal[0] = REFUSAL_MEMORY
             return 0
-    verdict[0] = free_any(pool, address, 0)
+    verdict[0] = free_locked(pool, address, hold, 0) if pool.is_locked else free_any(pool, address, 0)
     if verdict[0] != VERDICT_LIVE:
         # The old block was lost to a racing free, or its slack was overwritten.
         free_any(pool, moved, 0)
