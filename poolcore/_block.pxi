@@ -239,6 +239,8 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
             refusal[0] = REFUSAL_MEMORY
             if pool.is_limited:
                 credit_give(pool, size, 1)
+        elif pool.is_limited:
+            peaks_raise(pool)
     if is_borrowed:
         heap_abandon(pool, heap)
     return address
@@ -250,15 +252,6 @@ cdef int locked_limit(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nog
     if pool.config.limit_bytes - pool.live_bytes < size:
         return REFUSAL_LIMIT_BYTES
     return REFUSAL_NONE
-
-
-cdef void locked_count(pool_t *pool, uint64_t size) noexcept nogil:
-    pool.live_blocks += 1
-    pool.live_bytes += size
-    if pool.live_blocks > pool.peak_blocks:
-        pool.peak_blocks = pool.live_blocks
-    if pool.live_bytes > pool.peak_bytes:
-        pool.peak_bytes = pool.live_bytes
 
 
 cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
@@ -293,14 +286,20 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
     while refusal[0] != REFUSAL_FAULT:
         refusal[0] = locked_limit(pool, size, 1)
         if refusal[0] == REFUSAL_NONE:
-            locked_count(pool, size)        # reserved: a callback may let others in
+            pool.live_blocks += 1           # reserved: a callback may let others in
+            pool.live_bytes += size
+            pool.pending_blocks += 1
+            pool.pending_bytes += size
             address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
                                  &slab, &index)
             if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
                 block_close(pool, slab, index)
                 block_release(pool, slab, index)
                 address = 0
+            pool.pending_blocks -= 1
+            pool.pending_bytes -= size
             if address:
+                peaks_raise(pool)
                 break
             pool.live_blocks -= 1
             pool.live_bytes -= size

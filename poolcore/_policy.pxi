@@ -11,10 +11,9 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogi
         os_lock(&pool.heap_lock)
         if atomic_load_u64(&pool.live_bytes) > pool.config.limit_bytes - size or size > pool.config.limit_bytes:
             refusal = REFUSAL_LIMIT_BYTES
-    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks,
-                                                  &pool.peak_blocks):
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_blocks, blocks, pool.config.limit_blocks):
         refusal = REFUSAL_LIMIT_BLOCKS
-    if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes, &pool.peak_bytes):
+    if refusal == REFUSAL_NONE and not credit_add(&pool.live_bytes, size, pool.config.limit_bytes):
         refusal = REFUSAL_LIMIT_BYTES
         if blocks:
             atomic_add_u64(&pool.live_blocks, ~blocks + 1)
@@ -23,15 +22,20 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogi
     return refusal
 
 
-cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit, uint64_t *peak) noexcept nogil:
+cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit) noexcept nogil:
     cdef uint64_t now
     while True:
         now = atomic_load_u64(counter)
         if value > limit or now > limit - value:
             return False
         if atomic_cas_u64(counter, now, now + value):
-            peak_raise(peak, now + value)
             return True
+
+
+cdef void peaks_raise(pool_t *pool) noexcept nogil:
+    """After a block of a counted pool was had, not when its credit was: what is refused has never been live."""
+    peak_raise(&pool.peak_blocks, atomic_load_u64(&pool.live_blocks))
+    peak_raise(&pool.peak_bytes, atomic_load_u64(&pool.live_bytes))
 
 
 cdef void credit_give(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:

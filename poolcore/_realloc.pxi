@@ -47,10 +47,11 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
             return 0
     if pool.is_locked:
         pool.live_bytes += size - was
-        if pool.live_bytes > pool.peak_bytes:
-            pool.peak_bytes = pool.live_bytes
+        peaks_raise(pool)
     elif pool.is_limited and size < was:
         credit_give(pool, was - size, 0)
+    elif pool.is_limited:
+        peaks_raise(pool)
     return 1
 
 
@@ -184,8 +185,10 @@ cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks,
         return
     heap.retired_total -= count
     if pool.is_policed:
+        # A callback or another thread may have taken blocks meanwhile, which are live.
         atomic_store_u64(&pool.peak_blocks, peak_blocks)
         atomic_store_u64(&pool.peak_bytes, peak_bytes)
+        peaks_raise(pool)
 
 
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,

@@ -324,6 +324,8 @@ cdef struct pool_t:
     uint64_t live_bytes
     uint64_t peak_blocks
     uint64_t peak_bytes
+    uint64_t pending_blocks     # of live_blocks, those whose request is inside a callback: no record is theirs yet
+    uint64_t pending_bytes
     uint64_t late_double_frees
 
     pool_config_t config
