@@ -19,7 +19,7 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     if pool.config.guard_every or pool.config.is_filled or pool.quarantine_capacity:
         return 0
     if slab.kind == KIND_SLAB:
-        if size > slab.block_bytes or size < slab.block_bytes >> 1:
+        if size > slab.block_bytes or (size < slab.block_bytes >> 1 and class_for(pool, size, 0) != slab.size_class):
             return 0
     elif size <= pool.small_max:
         return 0
@@ -279,6 +279,10 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
         return block
     copied = record & RECORD_SIZE
     size_class = pool.class_of[(realloc_room(pool, copied, size) + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]
+    if rarely(size_class == slab.size_class):
+        # The smallest class there is. A refill of it could also call this very slab full.
+        record_store(slab.records + index, RECORD_LIVE | <uint32_t>size)
+        return block
     to_slab = heap.fast[size_class]
     if rarely(not slab_has_free(to_slab)):
         to_slab = heap_refill(pool, heap, size_class)
