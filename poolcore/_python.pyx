@@ -242,10 +242,8 @@ cdef uint64_t address_of(object block) except? 0:
         if word != NO_LIMIT or PyErr_Occurred() == NULL:
             return word
         PyErr_Clear()
-        raise OverflowError(f"an address is from 0 to 2**64-1; got {block}")
-    if not PyIndex_Check(block):
-        raise TypeError(f"a block is a Buffer or an int address, not {type(block).__name__} ({block!r})")
-    return address_of(int(PyNumber_Index(block)))
+        raise OverflowError(f"an address is from 0 to 2**64-1; got {number_text(block)}")
+    return address_of(block_index(block))
 
 
 cdef uint64_t limit_of(str name, object limit) except? 0:
@@ -1355,22 +1353,25 @@ cdef object free_many_words(Pool pool, const uint64_t *addresses, Py_ssize_t cou
         PyMem_Free(verdicts)
 
 
-cdef object free_many_items(Pool pool, list blocks, Py_ssize_t start):
-    """free_many of a list that nobody else holds; those before `start` are freed already."""
+cdef object free_many_items(Pool pool, object blocks, Py_ssize_t start):
+    """free_many of any blocks; those before `start` are freed already."""
     cdef Py_ssize_t i
-    cdef Py_ssize_t count = PyList_GET_SIZE(blocks)
+    cdef Py_ssize_t count
     cdef Py_ssize_t first = -1
     cdef uint64_t address
     cdef uint64_t first_address = 0
     cdef int verdict
     cdef list verdicts = [VERDICT_LIVE] * start
+    # TypeError or OverflowError for what can be no block, before anything is freed. Each __index__ is asked once, and
+    # no tuple changes its length, whatever they do.
+    cdef tuple known = tuple([
+        block if type(block) is Buffer or PyLong_CheckExact(block) else block_index(block) for block in tuple(blocks)])
+    count = len(known)
     for i in range(start, count):
-        # TypeError or OverflowError for what can be no block, before anything is freed.
-        block = <object>PyList_GET_ITEM(blocks, i)
-        if type(block) is not Buffer:
-            address_of(block)
+        if type(known[i]) is not Buffer:
+            address_of(known[i])
     for i in range(start, count):
-        verdict = free_any(pool, <object>PyList_GET_ITEM(blocks, i), &address)
+        verdict = free_any(pool, known[i], &address)
         verdicts.append(verdict)
         if verdict != VERDICT_LIVE and first < 0:
             first = i
@@ -1378,6 +1379,13 @@ cdef object free_many_items(Pool pool, list blocks, Py_ssize_t start):
     if first >= 0:
         raise free_many_error(pool, first_address, first, verdicts)
     return None
+
+
+cdef object block_index(object block):
+    """The address that an object other than an int stands for."""
+    if not PyIndex_Check(block):
+        raise TypeError(f"a block is a Buffer or an int address, not {type(block).__name__} ({block!r})")
+    return int(PyNumber_Index(block))
 
 
 cdef object array_of_words(Py_ssize_t count):
@@ -1931,6 +1939,8 @@ cdef class Pool:
         refusal = REFUSAL_MEMORY
         if self.is_plain:
             buffers = PyList_New(number)
+            # Making a Buffer may collect garbage, and so run Python: the list is not to be found until it is whole.
+            PyObject_GC_UnTrack(<void *>buffers)
             for i in range(number):
                 o = plain_get(self, wanted)
                 if o == NULL:
@@ -1943,10 +1953,12 @@ cdef class Pool:
                 Py_INCREF(<object>o)
                 PyList_SET_ITEM(buffers, i, <object>o)
             else:
+                PyObject_GC_Track(<void *>buffers)
                 return buffers
             del buffers[i:]
         else:
             buffers = []
+            PyObject_GC_UnTrack(<void *>buffers)
             try:
                 for _ in range(number):
                     buffer = buffer_make(self)
@@ -1954,6 +1966,7 @@ cdef class Pool:
                         break
                     buffers.append(buffer_done(self, buffer))
                 else:
+                    PyObject_GC_Track(<void *>buffers)
                     return buffers
             except BaseException:
                 give_back(self, buffers)
@@ -2052,7 +2065,7 @@ cdef class Pool:
                 else:
                     return None
                 # Those before i were good. The one at i stays bad when it is tried again.
-                return free_many_items(self, list(blocks), i)
+                return free_many_items(self, blocks, i)
         if type(blocks) is Buffer or isinstance(blocks, (str, bytes, bytearray)):
             raise TypeError(f"free_many takes several blocks, not one {type(blocks).__name__}; free takes one")
         if PyObject_CheckBuffer(blocks):
@@ -2065,7 +2078,10 @@ cdef class Pool:
                 PyBuffer_Release(&view)
             if isinstance(blocks, memoryview):
                 raise TypeError("free_many takes a memoryview of 64-bit unsigned ints (format 'Q') only")
-        return free_many_items(self, list(blocks), 0)
+        if not hasattr(blocks, "__iter__") and not hasattr(blocks, "__getitem__"):
+            raise TypeError(
+                f"free_many takes several Buffers and addresses, not one {type(blocks).__name__}; free takes one")
+        return free_many_items(self, blocks, 0)
 
     # ---- questions ----
 
