@@ -171,13 +171,20 @@ cdef object verdict_of(int verdict):
 
 # ---- arguments ---------------------------------------------------------------------------------
 
+cdef str number_text(object number):
+    """An int for a message. str() refuses very long ones."""
+    if -1 << 256 < number < 1 << 256:
+        return str(number)
+    return f"{'-' if number < 0 else ''}2**{number.bit_length() - 1} or more"
+
+
 cdef int size_of_request(object size, uint64_t *out) except -1:
     """Reads a size. SIZE_TOO_LARGE: no address space holds it; the pool need not be asked."""
     if not PyIndex_Check(size):
         raise TypeError(f"size is a number of bytes, an int, not {type(size).__name__} ({size!r})")
     size = PyNumber_Index(size)
     if size < 0:
-        raise ValueError(f"size is {size}; it is 0 or more bytes")
+        raise ValueError(f"size is {number_text(size)}; it is 0 or more bytes")
     if size > REQUEST_MAX:
         out[0] = REQUEST_MAX
         return SIZE_TOO_LARGE
@@ -190,7 +197,7 @@ cdef Py_ssize_t count_of_request(object count) except -1:
         raise TypeError(f"count is a number of blocks, an int, not {type(count).__name__} ({count!r})")
     count = PyNumber_Index(count)
     if count < 0:
-        raise ValueError(f"count is {count}; it is 0 or more blocks")
+        raise ValueError(f"count is {number_text(count)}; it is 0 or more blocks")
     return <Py_ssize_t>min(count, <object>REQUEST_MAX)
 
 
@@ -201,7 +208,7 @@ cdef uint64_t alignment_of(object align) except? 0:
         raise TypeError(f"align is a power of two in bytes, an int, not {type(align).__name__} ({align!r})")
     align = PyNumber_Index(align)
     if align <= 0 or align & (align - 1) or align > REQUEST_MAX:
-        raise ValueError(f"align is {align}; it is a power of two, such as 64 or 4096")
+        raise ValueError(f"align is {number_text(align)}; it is a power of two, such as 64 or 4096")
     return align
 
 
@@ -253,7 +260,7 @@ cdef uint64_t limit_of(str name, object limit) except? 0:
         raise TypeError(f"{name} is an int or None, not {type(limit).__name__} ({limit!r})")
     limit = PyNumber_Index(limit)
     if limit < 0:
-        raise ValueError(f"{name} is {limit}; it is 0 or more, or None for no limit")
+        raise ValueError(f"{name} is {number_text(limit)}; it is 0 or more, or None for no limit")
     return min(limit, <object>REQUEST_MAX)
 
 
@@ -272,7 +279,8 @@ cdef int read_sizes(object sizes, pool_config_t *config) except -1:
         size = PyNumber_Index(size)
         if not 1 <= size <= SMALL_MAX:
             raise ValueError(
-                f"sizes: {size} is no size class; they are from 1 to {SMALL_MAX} bytes, larger blocks need none")
+                f"sizes: {number_text(size)} is no size class; they are from 1 to {SMALL_MAX} bytes, "
+                "larger blocks need none")
         classes.add((size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
     if not 1 <= len(classes) <= CLASS_MAX:
         raise ValueError(
@@ -1244,9 +1252,13 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
     if refusal == REFUSAL_CLOSED or pool.is_closed:
         raise ValueError(f"{label(pool)} is closed")
     stats_read(pool, &stats)
+    size = int(PyNumber_Index(size))
+    count = int(PyNumber_Index(count))
     requested = size * count
     limit = None if pool.engine.config.limit_bytes == NO_LIMIT else pool.engine.config.limit_bytes
-    what = f"{size} bytes" if count == 1 else f"{count} blocks of {size} bytes"
+    what = f"{number_text(size)} bytes"
+    if count != 1:
+        what = f"{number_text(count)} blocks of {what}"
     if refusal == REFUSAL_LIMIT_BYTES:
         why = f"limit_bytes is {limit} and {stats.live_bytes} are live; free blocks or raise the limit"
     elif refusal == REFUSAL_LIMIT_BLOCKS:
