@@ -1639,25 +1639,17 @@ cdef class Pool:
             low_memory = policies_read(policies, &config)
         else:
             policies = ()
-        self.name = name
-        self.policies = policies
-        self.on_drop = DROP_RETURN if on_drop == "return" else DROP_KEEP if on_drop == "keep" else DROP_WARN
         if space is not None:
-            self.on_map = space.on_map
-            self.on_unmap = space.on_unmap
-            self.on_copy = space.on_copy
-            if self.on_map is not None:
+            if space.on_map is not None:
                 config.on_map = callback_map
-            if self.on_unmap is not None:
+            if space.on_unmap is not None:
                 config.on_unmap = callback_unmap
-            if self.on_copy is not None:
+            if space.on_copy is not None:
                 config.on_copy = callback_copy
+        is_low_memory_sized = False
         if low_memory is not None:
-            self.on_low_memory = low_memory.callback
-            self.is_low_memory_sized = low_memory.takes_size()
+            is_low_memory_sized = low_memory.takes_size()
             config.on_low_memory = callback_low_memory
-        if space is not None or low_memory is not None:
-            self.entries = {}
         config.context = <void *>self
         cdef pool_t *engine
         with nogil:
@@ -1666,12 +1658,26 @@ cdef class Pool:
             text = "the engine does not say why" if why == NULL else (<bytes>why).decode()
             kind = MemoryError if config.backing == BACKING_PAGES else ValueError
             of = "its own pages" if memory is None else repr(memory) if view is None else type(memory).__name__
-            raise kind(f"{label(self)} cannot be made of {of}: {text}")
-        if self.engine != NULL:     # another thread was faster
+            who = f"pool {name!r}" if name else "an unnamed pool"
+            raise kind(f"{who} cannot be made of {of}: {text}")
+        if self.engine != NULL:     # another thread was faster, or an argument's own code
             pool_close(engine)
             pool_unmap(engine)
             pool_dispose(engine)
             raise RuntimeError(f"{label(self)} is made already: __init__ runs once")
+        # Not before: until here it may become another pool's.
+        self.name = name
+        self.policies = policies
+        self.on_drop = DROP_RETURN if on_drop == "return" else DROP_KEEP if on_drop == "keep" else DROP_WARN
+        if space is not None:
+            self.on_map = space.on_map
+            self.on_unmap = space.on_unmap
+            self.on_copy = space.on_copy
+        if low_memory is not None:
+            self.on_low_memory = low_memory.callback
+            self.is_low_memory_sized = is_low_memory_sized
+        if space is not None or low_memory is not None:
+            self.entries = {}
         self.memory = view
         self.is_space = space is not None
         self.is_locked = engine.is_locked
