@@ -1265,7 +1265,7 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
         why = (f"limit_blocks is {pool.engine.config.limit_blocks} and {stats.live_blocks} are live; "
                "free blocks or raise the limit")
     elif refusal == REFUSAL_FAULT:
-        faults = [policy for policy in pool.policies if type(policy).__name__ == "Faults"]
+        faults = [policy for policy in pool.policies if policy.kind().__name__ == "Faults"]
         why = f"its policy {faults[0]!r} chose this request"
     else:
         why = (f"{stats.reserved_bytes} bytes are all its address range, {stats.live_bytes} are live; "
@@ -1436,7 +1436,7 @@ cdef object policies_read(tuple policies, pool_config_t *config):
     """Policies into `config`; the LowMemory among them, or None."""
     low_memory = None
     for policy in policies:
-        kind = type(policy).__name__
+        kind = policy.kind().__name__
         if kind == "Guard":
             config.guard_every = policy.every
         elif kind == "Quarantine":
