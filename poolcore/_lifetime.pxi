@@ -96,18 +96,23 @@ cdef bint arena_open(pool_t *pool, const char **why) noexcept nogil:
     else:
         while pool.granule_shift > 12 and pool.config.size >> pool.granule_shift < 16:
             pool.granule_shift -= 1
+        # The memory may reach to 2^64, whose number is 0: the end is only used in differences.
         start = pool.config.base
         end = start + pool.config.size
         start = (start + (<uint64_t>1 << pool.granule_shift) - 1) & ~((<uint64_t>1 << pool.granule_shift) - 1)
         end &= ~((<uint64_t>1 << pool.granule_shift) - 1)
-        if end <= start or start < pool.config.base:
+        if (start < pool.config.base or start - pool.config.base >= pool.config.size
+                or end - start - 1 >= pool.config.size):
             why[0] = "the memory is smaller than one aligned slab of 4096 bytes"
+            return False
+        if start == 0:
+            why[0] = "0 is the address of no block"
             return False
         pool.base = start
         pool.span = end - start
     pool.granule_bytes = <uint64_t>1 << pool.granule_shift
     pool.granule_count = pool.span >> pool.granule_shift
-    if pool.granule_count >> 31:
+    if pool.granule_count > <uint64_t>1 << 31:
         why[0] = "more than 2^31 slabs of 64 KiB"
         return False
     pool.commit_step = HUGE_GRANULES if pool.config.huge == HUGE_ALWAYS else 4

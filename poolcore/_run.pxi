@@ -44,7 +44,11 @@ cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
             slab = <slab_t *>slab.tags
         if slab.was == KIND_RUN:
             at = granule_of(pool, slab)
-            return slab if at <= granule and granule_address(pool, granule) < slab.base + (slab.total or 1) else NULL
+            # In distances, because a run may end at 2^64.
+            if at > granule or (granule > at and (granule - at) << pool.granule_shift
+                                >= slab.base - granule_address(pool, at) + slab.total):
+                return NULL
+            return slab
         if at == 0:
             return NULL
         at &= at - 1
