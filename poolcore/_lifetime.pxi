@@ -216,6 +216,9 @@ cdef bint policies_open(pool_t *pool, const char **why) noexcept nogil:
         if pool.quarantine == NULL:
             why[0] = "no memory for the quarantine"
             return False
+    if pool.config.events_capacity > <uint64_t>1 << 24:
+        why[0] = "more than 2^24 events"
+        return False
     if pool.config.events_capacity:
         pool.events = <event_t *>os_map(pool.config.events_capacity * sizeof(event_t))
         if pool.events == NULL:
