@@ -46,7 +46,7 @@ cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
             at = granule_of(pool, slab)
             # In distances, because a run may end at 2^64.
             if at > granule or (granule > at and (granule - at) << pool.granule_shift
-                                >= slab.base - granule_address(pool, at) + slab.total):
+                                >= slab.base - granule_address(pool, at) + (slab.total or 1)):
                 return NULL
             return slab
         if at == 0:
