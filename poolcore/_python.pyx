@@ -1947,7 +1947,7 @@ cdef class Pool:
         cdef list buffers
         cdef uint64_t peak_blocks, peak_bytes
         open_or_raise(self)
-        if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
+        if is_too_large or <uint64_t>number > self.engine.span // max(wanted, <uint64_t>ALIGNMENT):
             return refused(self, size, count, None, refusal, False)
         peak_blocks = self.engine.peak_blocks
         peak_bytes = self.engine.peak_bytes
@@ -2023,7 +2023,7 @@ cdef class Pool:
         cdef Py_buffer view
         cdef object outer
         open_or_raise(self)
-        if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
+        if is_too_large or <uint64_t>number > self.engine.span // max(wanted, <uint64_t>ALIGNMENT):
             return refused(self, size, count, None, refusal, False)
         addresses = array_of_words(number)
         if number == 0:

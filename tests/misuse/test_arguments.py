@@ -279,3 +279,11 @@ def test_an_address_space_as_large_and_as_high_as_there_can_be(base):
     pool = Pool(memory=AddressSpace(base, 1 << 47))
     assert pool.alloc(64) == base
     assert pool.check() is None
+
+
+@pytest.mark.parametrize("ask", [Pool.get_many, Pool.alloc_many])
+def test_more_than_the_whole_range_is_refused_before_any_is_taken(ask):
+    pool = Pool(memory=Pages(reserve=1 << 30))
+    with pytest.raises(PoolExhausted):
+        ask(pool, 1 << 20, 1025)
+    assert pool.stats().committed_bytes == 0
