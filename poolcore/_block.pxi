@@ -257,11 +257,16 @@ cdef int locked_limit(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nog
 cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
     """Asks the LowMemory callback, without the lock; whether the request shall be tried again."""
     cdef int answer
+    cdef thread_t *thread = thread_here()
     if pool.config.on_low_memory == NULL:
         return False
+    if thread != NULL:
+        thread.callbacks += 1
     os_unlock(&pool.heap_lock)
     answer = pool.config.on_low_memory(pool.config.context, size)
     os_lock(&pool.heap_lock)
+    if thread != NULL:
+        thread.callbacks -= 1
     return answer == 0 and not pool.is_closed
 
 

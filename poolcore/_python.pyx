@@ -1651,6 +1651,8 @@ cdef class Pool:
             is_low_memory_sized = low_memory.takes_size()
             config.on_low_memory = callback_low_memory
         config.context = <void *>self
+        config.calls = &self.calls
+        config.callback_depth = &self.callback_depth
         cdef pool_t *engine
         with nogil:
             engine = pool_open(&config, &why)

@@ -55,6 +55,18 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     return 1
 
 
+cdef int copy_call(pool_t *pool, uint64_t to_address, uint64_t from_address, uint64_t size) noexcept nogil:
+    """on_copy, with no lock held."""
+    cdef thread_t *thread = thread_here()
+    cdef int answer
+    if thread != NULL:
+        thread.callbacks += 1
+    answer = pool.config.on_copy(pool.config.context, to_address, from_address, size)
+    if thread != NULL:
+        thread.callbacks -= 1
+    return answer
+
+
 cdef int copy_locked(pool_t *pool, uint64_t moved, uint64_t address, hold_t *hold, uint32_t was,
                      uint64_t size) noexcept nogil:
     """Copies what realloc moves, where there is memory. The lock was let go since the old block's record was `was`: a
@@ -140,7 +152,7 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
     else:
         memcpy(<void *>moved, <void *>address, size if size < was else was)
     if pool.config.backing == BACKING_SPACE and pool.config.on_copy != NULL:
-        if pool.config.on_copy(pool.config.context, moved, address, size if size < was else was) != 0:
+        if copy_call(pool, moved, address, size if size < was else was) != 0:
             free_any(pool, moved, 0)
             refusal[0] = REFUSAL_MEMORY
             return 0

@@ -6,7 +6,7 @@ the caller's memory is small). Granule g has descriptor `pool.descriptors[g]`. A
 All metadata lives outside the arena, so an overrun cannot damage it and the range need not be backed.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "poolcore_platform.h" nogil:
     ctypedef struct os_lock_t:
@@ -207,7 +207,8 @@ cdef struct thread_t:
     uint32_t gather_word
     uint32_t gather_count
     thread_t *next
-    pool_t *in_callback         # whose callback this thread is in
+    pool_t *in_callback         # whose on_map or on_unmap this thread is in
+    uint32_t callbacks          # of any kind and pool that this thread is in
     uint64_t id
 
 cdef struct event_t:
@@ -262,6 +263,8 @@ cdef struct pool_config_t:
     copy_call_t on_copy
     low_memory_call_t on_low_memory
     void *context
+    int64_t *calls              # the context's counts of threads in calls and in callbacks, or NULL: those of
+    int *callback_depth         # threads that a fork left behind are taken back
 
 cdef struct meta_t:             # metadata: a bump allocator with lists of what came back
     uint64_t base
