@@ -212,6 +212,7 @@ cdef bint policies_open(pool_t *pool, const char **why) noexcept nogil:
             pool.quarantine_capacity = pool.config.quarantine_bytes // ALIGNMENT + 1
         if pool.quarantine_capacity > <uint64_t>1 << 24:
             pool.quarantine_capacity = <uint64_t>1 << 24
+        pool.quarantine_capacity += 1
         pool.quarantine = <uint64_t *>os_map(pool.quarantine_capacity * sizeof(uint64_t))
         if pool.quarantine == NULL:
             why[0] = "no memory for the quarantine"

@@ -478,6 +478,7 @@ def test_interpreter_exit_with(left):
 
 def test_fork_with_live_buffers():
     program = """
+import os
 from poolcore import *
 for pool in (Pool(), Pool(policies=[Events()])):
     buffer = pool.get(4)

@@ -210,6 +210,18 @@ def test_check_inside_on_map():
     assert answers == [None, None]
 
 
+def test_check_inside_on_unmap_while_quarantine_lets_a_block_go():
+    answers = []
+    pool = Pool(
+        memory=AddressSpace(1 << 32, 1 << 28, on_unmap=lambda address, size: answers.append(pool.check())),
+        policies=[Quarantine(blocks=1)],
+    )
+    for block in [pool.alloc(1 << 23) for _ in range(3)]:
+        pool.free(block)
+    assert answers == [None, None]
+    assert pool.stats().quarantined_blocks == 1
+
+
 @pytest.mark.parametrize(("sizes", "size", "small"), [(None, 16, 4), (4096, 4096, 100)])
 def test_shrinking_in_a_full_slab_of_the_same_class_stays_in_place(sizes, size, small):
     pool = Pool(sizes=sizes)
