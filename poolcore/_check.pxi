@@ -204,9 +204,9 @@ cdef const char *check_counts(pool_t *pool) noexcept nogil:
                     size += block_size(slab, slab.records[i])
                 quarantined += slab.records[i] & RECORD_STATE == RECORD_QUARANTINED
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
-    if blocks != pool.live_blocks:
+    if blocks + pool.pending_blocks != pool.live_blocks:
         return "live_blocks"
-    if size != pool.live_bytes:
+    if size + pool.pending_bytes != pool.live_bytes:
         return "live_bytes"
     if pool.live_blocks > pool.config.limit_blocks or pool.live_bytes > pool.config.limit_bytes:
         return "limit"

@@ -45,6 +45,30 @@ cdef void fork_in_child() noexcept nogil:
     for i in range(pool_count):
         if pools[i].is_open and not pools[i].is_closed:
             pool_rebuild(pools[i], mine)
+            if mine == NULL or mine.callbacks == 0:
+                pool_calm(pools[i])
+
+
+cdef void pool_calm(pool_t *pool) noexcept nogil:
+    """In a fork's child that is in no callback: whatever was inside one, or on its way to it, is gone."""
+    cdef uint64_t granule = 0
+    cdef uint64_t count
+    cdef slab_t *slab
+    if pool.config.calls != NULL:
+        pool.config.calls[0] = 0
+        pool.config.callback_depth[0] = 0
+    if not pool.is_locked:
+        return
+    pool.live_blocks -= pool.pending_blocks
+    pool.live_bytes -= pool.pending_bytes
+    pool.pending_blocks = 0
+    pool.pending_bytes = 0
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        count = slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
+        if slab.kind == KIND_TAKEN:
+            arena_give(pool, granule, count)
+        granule += count
 
 
 cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:

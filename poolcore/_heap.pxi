@@ -288,14 +288,16 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
             pool.guard_count += 1
             is_guarded = pool.guard_count % pool.config.guard_every == 0
         found = heap_fresh(pool, heap, size_class, is_guarded)
-        if found == NULL:
-            slab = heap.current[size_class]
-            return slab if slab != &slab_none and slab_refresh(slab) else NULL
         slab = heap.current[size_class]
-        if slab != &slab_none and slab_refresh(slab):
+        if slab != &slab_none and not slab_refresh(slab) and slab.carved < slab.block_count:
+            slab_carve(slab)
+        if slab != &slab_none and slab_has_free(slab):
             # Another thread came first while the lock was let go.
-            heap_keep_empty(heap, found)
+            if found != NULL:
+                heap_keep_empty(heap, found)
             return slab
+        if found == NULL:
+            return NULL
     if slab != &slab_none:
         slab.place = PLACE_FULL
         slab.owner = NULL

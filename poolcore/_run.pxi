@@ -71,7 +71,7 @@ cdef bint is_in_former_run(pool_t *pool, uint64_t granule) noexcept nogil:
     while at and pool.config.backing == BACKING_SPACE:
         at &= at - 1
         slab = granule_at(pool, at)
-        if slab.was in (KIND_RUN, KIND_RUN_PART) and granule_address(pool, granule) < slab.base + slab.total:
+        if slab.was in (KIND_RUN, KIND_RUN_PART) and granule_address(pool, granule) - slab.base < slab.total:
             return True
     return False
 

@@ -6,7 +6,7 @@ the caller's memory is small). Granule g has descriptor `pool.descriptors[g]`. A
 All metadata lives outside the arena, so an overrun cannot damage it and the range need not be backed.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "poolcore_platform.h" nogil:
     ctypedef struct os_lock_t:
@@ -218,6 +218,7 @@ cdef struct thread_t:
     thread_t *next
     pool_t *in_callback         # whose on_map or on_unmap this thread is in
     pool_t *in_open_call        # in whose open_calls this thread is counted
+    uint32_t callbacks          # of any kind and pool that this thread is in
     uint64_t id
 
 cdef struct event_t:
@@ -273,6 +274,8 @@ cdef struct pool_config_t:
     copy_call_t on_copy
     low_memory_call_t on_low_memory
     void *context
+    int64_t *calls              # the context's counts of threads in calls and in callbacks, or NULL: those of
+    int *callback_depth         # threads that a fork left behind are taken back
 
 cdef struct meta_t:             # metadata: a bump allocator with lists of what came back
     uint64_t base
@@ -343,6 +346,8 @@ cdef struct pool_t:
     uint64_t peak_bytes
     uint64_t used_blocks        # carved in slabs not known to be empty, and runs: what could be live
     uint64_t used_bytes         # without another slow call
+    uint64_t pending_blocks     # of live_blocks, those whose request is inside a callback: no record is theirs yet
+    uint64_t pending_bytes
     uint64_t late_double_frees
 
     pool_config_t config
