@@ -9,8 +9,8 @@
 # block is handed out it stays known, `top` and all: a pair then finds its record without a descriptor or a
 # division, and no load waits for the store of an address before it. So `top` is a block on the front exactly
 # when its record says so. While it is known, its slab is this heap's and has no tags: slab_unformat and
-# tags_make see to that. With the front empty or full the lists serve as in other pools, and whoever looks for the
-# last free block, or lets go of the heap, spills the front first.
+# tags_make see to that. With the front empty or full the lists serve as in other pools, and what looks for the last
+# free block spills the front first. A heap that is taken over keeps its front.
 
 cdef bint pool_has_front(pool_t *pool) noexcept nogil:
     return pool.class_count == 1 and not pool.is_policed and pool.fast_span != 0

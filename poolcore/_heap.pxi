@@ -150,7 +150,6 @@ cdef void thread_end(void *data) noexcept nogil:
         rest = heap.next_in_thread
         if heap.pool != NULL:
             heap_collect(heap)
-            front_spill(heap)
             heap_abandon(heap.pool, heap)
         else:
             heap.thread = NULL

@@ -34,9 +34,9 @@ from poolcore._pool cimport (
     hold_adopt, hold_export, hold_forget, hold_unexport,
     pool_alloc_ex, pool_alloc_held, pool_alloc_many, pool_block_at, pool_c_alloc, pool_c_aligned,
     pool_c_calloc, pool_c_free, pool_c_realloc, pool_check, pool_close, pool_dispose, pool_events,
-    pool_free_ex, pool_free_held, pool_free_many, pool_front_alloc, pool_front_free, pool_get, pool_has_front, pool_next_live, pool_of, pool_open, pool_realloc,
-    pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
-    pool_trim, pool_unmap, pool_verdict_of,
+    pool_free_ex, pool_free_held, pool_free_many, pool_front_alloc, pool_front_free, pool_get, pool_has_front,
+    pool_next_live, pool_of, pool_open, pool_realloc, pool_realloc_held, pool_reset_peak, pool_restore,
+    pool_snapshot, pool_snapshot_bytes, pool_stats, pool_trim, pool_unmap, pool_verdict_of,
     pool_forget_allocs, pool_many_refusal,
 )
 from poolcore._types cimport (

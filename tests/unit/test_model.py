@@ -79,8 +79,8 @@ def configurations() -> list[Configuration]:
         Configuration("one class through C", lambda: {"sizes": 1500}, class_max=1504, is_through_c=True,
                       has_tags=False, operations=30_000),
         Configuration("one class through C, tags", lambda: {"sizes": 1500}, class_max=1504, is_through_c=True),
-        Configuration("one class through C in a buffer", lambda: {"memory": bytearray(8 << 20), "sizes": 4000}, "buffer",
-                      class_max=4000, is_through_c=True, has_tags=False),
+        Configuration("one class through C in a buffer", lambda: {"sizes": 4000, "memory": bytearray(8 << 20)},
+                      "buffer", class_max=4000, is_through_c=True, has_tags=False),
         Configuration("pages through C", dict, is_through_c=True),
         Configuration("own classes", lambda: {"sizes": [64, 1000, 4096, 20_000]}, class_max=20_000),
         Configuration("limits in a buffer", lambda: {
