@@ -6,11 +6,11 @@
 #   total - frees  =  live + REMOTE blocks + blocks on the front
 #
 # Its record is RECORD_FRONT: free, so that every verdict stays what it was, and known for what it is. When the top
-# block is handed out it stays known, `top` and all: a pair then finds its record without a descriptor or a
-# division, and no load waits for the store of an address before it. So `top` is a block on the front exactly
-# when its record says so. While it is known, its slab is this heap's and has no tags: slab_unformat and
-# tags_make see to that. With the front empty or full the lists serve as in other pools, and what looks for the last
-# free block spills the front first. A heap that is taken over keeps its front.
+# block is handed out, `top` goes on naming it: its free then finds the record without a descriptor or a
+# division, and no load waits for the store of an address before it. So `top` is on the front exactly while its
+# record says so; and while it names a block, the block's slab is this heap's and has no tags, which slab_unformat and
+# tags_make see to. With the front empty or full the slab's lists serve as in other pools. What looks for the last
+# free block spills the front first; a heap that is taken over keeps its front.
 
 cdef bint pool_has_front(pool_t *pool) noexcept nogil:
     return pool.class_count == 1 and not pool.is_policed and pool.fast_span != 0
@@ -41,7 +41,7 @@ cdef void front_spill(heap_t *heap) noexcept nogil:
 cdef void *front_next(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
     """An allocation that finds no block on top: from beneath it, or the usual way."""
     if heap.front_count == 0:
-        return pool_c_alloc(pool, size)
+        return <void *>heap_alloc(heap, pool, size)
     heap.front_count -= 1
     heap.top = heap.front[heap.front_count]
     heap.front_total += 1
@@ -49,7 +49,7 @@ cdef void *front_next(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
     return <void *>heap.top.address
 
 
-cdef int front_put(heap_t *heap, pool_t *pool, uint64_t address) noexcept nogil:
+cdef int front_put(pool_t *pool, uint64_t address, heap_t *heap) noexcept nogil:
     """A free of another block than the last one from the top: any 64-bit value, as heap_free has it."""
     cdef uint64_t offset = address - pool.base
     cdef slab_t *slab
@@ -67,23 +67,14 @@ cdef int front_put(heap_t *heap, pool_t *pool, uint64_t address) noexcept nogil:
     if rarely(not (record_load(record) & RECORD_LIVE)):
         return heap_free_slow(pool, address)
     if record_load(heap.top.record) == RECORD_FRONT:
-        if rarely(heap.front_count == FRONT_MAX):
-            return front_put_full(heap, address, record)
+        if heap.front_count == FRONT_MAX:
+            slab_return(slab, index)
+            return VERDICT_LIVE
         heap.front[heap.front_count] = heap.top
         heap.front_count += 1
     record_store(record, RECORD_FRONT)
     heap.top.address = address
     heap.top.record = record
-    return VERDICT_LIVE
-
-
-cdef int front_put_full(heap_t *heap, uint64_t address, uint32_t *record) noexcept nogil:
-    """The top block makes room: it goes to its slab."""
-    cdef front_t top = heap.top
-    record_store(record, RECORD_FRONT)
-    heap.top.address = address
-    heap.top.record = record
-    front_return(heap, &top)
     return VERDICT_LIVE
 
 
@@ -110,9 +101,9 @@ cdef int pool_front_free(void *handle, void *block) noexcept nogil:
     if rarely(heap.pool != pool):
         return pool_c_free(pool, block)
     if heap.top.address != <uint64_t>block:
-        return front_put(heap, pool, <uint64_t>block)
+        return front_put(pool, <uint64_t>block, heap)
     record = heap.top.record
     if rarely(not (record_load(record) & RECORD_LIVE)):
-        return front_put(heap, pool, <uint64_t>block)
+        return front_put(pool, <uint64_t>block, heap)
     record_store(record, RECORD_FRONT)
     return VERDICT_LIVE
