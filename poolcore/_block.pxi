@@ -93,10 +93,12 @@ cdef bint tags_make(pool_t *pool, slab_t *slab) noexcept nogil:
     if slab.tags == NULL:
         return False
     # From now on every block of the slab goes the slow way, which keeps the tags.
+    if slab.kind == KIND_SLAB:
+        front_spill(slab.heap)
+        if slab.heap.fast[slab.size_class] == slab:
+            slab.heap.fast[slab.size_class] = &slab_none
     slab.flags |= FLAG_TAGGED
     slab.owner = NULL
-    if slab.kind == KIND_SLAB and slab.heap.fast[slab.size_class] == slab:
-        slab.heap.fast[slab.size_class] = &slab_none
     return True
 
 

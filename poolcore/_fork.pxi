@@ -96,6 +96,8 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
             heap.empty_mask[1] = 0
             heap.empty_count = 0
             heap.slab_count = 0
+            heap.front_count = 0
+            heap.top.record = &record_none
             heap_abandon(pool, heap)
         heap = heap.next_in_pool
     while granule < pool.top:
@@ -155,7 +157,7 @@ cdef void slab_rebuild(slab_t *slab) noexcept nogil:
         heap_keep_empty(heap, slab)
     elif head == LINK_NONE:
         slab.place = PLACE_FULL
-        slab.owner = NULL
+        slab.owner = slab_full_owner(slab)
     else:
         slab.place = PLACE_PARTIAL
         slab.owner = slab_fast_owner(slab)

@@ -182,7 +182,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
         stats.capacity_bytes += stats.classes[index].capacity_bytes
     heap = pool.heaps
     while heap != NULL:
-        stats.total_allocs += heap.retired_total
+        stats.total_allocs += heap.retired_total + heap.front_total
         stats.late_double_frees += heap.late_double_frees
         heap = heap.next_in_pool
     stats.total_allocs += pool.run_total
@@ -217,7 +217,7 @@ cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t size_class = pool.class_count - 1
     if heap == NULL:
         return False
-    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class])
+    return (front_length(heap) > 0 or heap.empty_count > 0 or slab_has_free(heap.current[size_class])
             or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
 
 

@@ -129,8 +129,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
         arena_give(pool, first, count)
         os_unlock(&pool.arena_lock)
         return NULL
-    slab.owner = NULL
-    slab.heap = NULL
+    slab.owner = NULL           # but `heap` stays: a late bit of the slab that was here before goes to its heap
     slab.base = granule_address(pool, first)
     slab.granules = <uint32_t>count
     slab.total = size
