@@ -146,6 +146,47 @@ static inline int os_trylock(os_lock_t *l) { return pthread_mutex_trylock(l) == 
 static inline void os_unlock(os_lock_t *l) { pthread_mutex_unlock(l); }
 #endif
 
+/* A condition is waited for under a lock: false when `wait_ns` passed first. UINT64_MAX waits without end. A wait may
+ * end without a broadcast. */
+#if defined(_WIN32)
+typedef CONDITION_VARIABLE os_condition_t;
+static inline void os_condition_init(os_condition_t *c) { InitializeConditionVariable(c); }
+static inline int os_condition_wait(os_condition_t *c, os_lock_t *l, uint64_t wait_ns) {
+    uint64_t ms = wait_ns / 1000000u + (wait_ns % 1000000u != 0);
+    return SleepConditionVariableSRW(c, l, wait_ns == UINT64_MAX || ms >= INFINITE ? INFINITE : (DWORD)ms, 0) != 0;
+}
+static inline void os_condition_broadcast(os_condition_t *c) { WakeAllConditionVariable(c); }
+#else
+typedef pthread_cond_t os_condition_t;
+#if defined(__APPLE__)
+static inline void os_condition_init(os_condition_t *c) { pthread_cond_init(c, NULL); }
+#else
+static inline void os_condition_init(os_condition_t *c) {
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &clock);
+    pthread_condattr_destroy(&clock);
+}
+#endif
+static inline int os_condition_wait(os_condition_t *c, os_lock_t *l, uint64_t wait_ns) {
+    struct timespec t;
+    if (wait_ns == UINT64_MAX) return pthread_cond_wait(c, l) == 0;
+#if defined(__APPLE__)
+    t.tv_sec = (time_t)(wait_ns / 1000000000u);
+    t.tv_nsec = (long)(wait_ns % 1000000000u);
+    return pthread_cond_timedwait_relative_np(c, l, &t) == 0;
+#else
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    wait_ns += (uint64_t)t.tv_nsec;
+    t.tv_sec += (time_t)(wait_ns / 1000000000u);
+    t.tv_nsec = (long)(wait_ns % 1000000000u);
+    return pthread_cond_timedwait(c, l, &t) == 0;
+#endif
+}
+static inline void os_condition_broadcast(os_condition_t *c) { pthread_cond_broadcast(c); }
+#endif
+
 #if defined(_WIN32)
 static inline uint64_t os_thread_id(void) { return GetCurrentThreadId(); }
 #elif defined(__linux__)
