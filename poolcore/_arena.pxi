@@ -14,6 +14,14 @@ cdef uint32_t meta_bin(uint64_t *units) noexcept nogil:
     return 8 + (high - 3) * 4 + <uint32_t>(n - 4)
 
 
+cdef uint64_t meta_bin_bytes(uint32_t index) noexcept nogil:
+    """How long what is in that list is."""
+    cdef uint32_t beyond = index - 9
+    if index <= 8:
+        return index * META_UNIT
+    return <uint64_t>(5 + (beyond & 3)) * META_UNIT << (1 + (beyond >> 2))
+
+
 cdef void *meta_alloc(pool_t *pool, uint64_t size, bint is_records) noexcept nogil:
     cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
     cdef uint32_t index = meta_bin(&units)

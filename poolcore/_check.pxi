@@ -11,12 +11,14 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
     if slab.size_class >= pool.class_count or slab.base != granule_address(pool, granule_of(pool, slab)):
         return "slab_shape"
     if not slab.flags & FLAG_GUARDED:
-        if (slab.block_bytes != pool.class_bytes[slab.size_class] or slab.inverse != pool.class_inverse[slab.size_class]
-                or slab.shift != pool.class_shift[slab.size_class]
-                or slab.block_count != pool.class_blocks[slab.size_class]):
+        if (slab.block_bytes != pool.class_bytes[slab.size_class]
+                or slab.block_count != pool.class_blocks[slab.size_class]
+                or slab.reciprocal != pool.class_reciprocal[slab.size_class]):
             return "slab_shape"
     if slab.carved > slab.block_count or slab.records == NULL:
         return "slab_carved"
+    if slab_has_rest(slab) and slab.records[slab.block_count] & RECORD_STATE:
+        return "record_state"
     for i in range(slab.carved):
         record = slab.records[i]
         state = record & RECORD_STATE

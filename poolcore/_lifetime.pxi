@@ -2,21 +2,11 @@
 
 cdef bint class_add(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t i = pool.class_count
-    cdef uint32_t odd = <uint32_t>size
-    cdef uint32_t shift = 0
-    cdef uint32_t inverse, _step
     if i == CLASS_MAX:
         return False
-    while not odd & 1:
-        odd >>= 1
-        shift += 1
-    inverse = odd
-    for _step in range(4):
-        inverse *= 2 - odd * inverse        # Newton: correct bits double from 3
     pool.class_bytes[i] = <uint32_t>size
     pool.class_blocks[i] = <uint32_t>(pool.granule_bytes // size)
-    pool.class_inverse[i] = inverse
-    pool.class_shift[i] = <uint8_t>shift
+    pool.class_reciprocal[i] = UINT64_MAX // size + 1
     pool.class_count = i + 1
     return True
 
@@ -345,8 +335,8 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
 cdef void records_discard(slab_t *slab) noexcept nogil:
     """Whole pages of a free granule's records, which read as free ones when they are zero."""
     cdef uint64_t first = (<uint64_t>slab.records + page_bytes - 1) & ~(page_bytes - 1)
-    cdef uint64_t end = (<uint64_t>slab.records + <uint64_t>slab.record_units * META_UNIT) & ~(page_bytes - 1)
-    if slab.record_units and end > first:
+    cdef uint64_t end = (<uint64_t>slab.records + meta_bin_bytes(slab.record_bin)) & ~(page_bytes - 1)
+    if slab.record_bin and end > first:
         os_discard(<void *>first, end - first)
 
 

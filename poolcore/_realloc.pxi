@@ -238,14 +238,14 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
     cdef uint64_t moved, copied, place
     cdef slab_t *slab
     cdef slab_t *to_slab
-    cdef uint32_t index, record, size_class
+    cdef uint64_t index
+    cdef uint32_t record, size_class
     if rarely(heap.pool != pool or offset >= pool.fast_span or size > pool.small_max):
         return realloc_slow(pool, address, size)
     slab = &pool.descriptors[offset >> GRANULE_SHIFT]
     if rarely(slab.owner != heap):
         return realloc_slow(pool, address, size)
-    index = slab_index(slab, address)
-    if rarely(index >= slab.block_count):
+    if rarely(not divides(offset & (GRANULE_BYTES - 1), slab.reciprocal, &index)):
         return realloc_slow(pool, address, size)
     record = record_load(slab.records + index)
     if rarely(not record & RECORD_LIVE):
@@ -271,7 +271,7 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
             place += ALIGNMENT
     else:
         memcpy(<void *>moved, block, copied)
-    if rarely(slab_put(slab, index)):
+    if rarely(slab_put(slab, <uint32_t>index)):
         slab_emptied_slow(slab)
     return <void *>moved
 

@@ -4,7 +4,7 @@ Block i is free  <=>  its record has no state bits. A list follows the records' 
 block to LINK_NONE.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from poolcore._types cimport LINK_NONE, slab_t
 
@@ -12,12 +12,13 @@ cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
     uint32_t record_link(uint32_t *record)
     void record_store(uint32_t *record, uint32_t value)
-    uint32_t rotate_right(uint32_t value, uint32_t count)
+    bint divides(uint64_t n, uint64_t reciprocal, uint64_t *quotient)
 
 
 cdef inline uint32_t slab_index(slab_t *slab, uint64_t address) noexcept nogil:
-    """Index of the block that starts at `address`; block_count or more when none does."""
-    return rotate_right(<uint32_t>(address - slab.base) * slab.inverse, slab.shift)
+    """Index of the block that starts at `address`, which is in the slab; block_count or more when none does."""
+    cdef uint64_t index
+    return <uint32_t>index if divides(address - slab.base, slab.reciprocal, &index) else LINK_NONE
 
 
 cdef inline bint slab_has_free(slab_t *slab) noexcept nogil:
@@ -50,6 +51,6 @@ cdef inline uint64_t slab_take(slab_t *slab, uint32_t record) noexcept nogil:
 cdef inline bint slab_put(slab_t *slab, uint32_t index) noexcept nogil:
     """Takes block `index` back; whether it was the last live one."""
     record_store(slab.records + index, slab.freed)
-    slab.freed = index
+    slab.freed = <uint16_t>index
     slab.frees += 1
     return slab.frees == <uint32_t>slab.total

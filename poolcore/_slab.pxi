@@ -13,9 +13,14 @@ cdef uint64_t guarded_address(slab_t *slab, uint32_t index, uint64_t size, uint6
     return (end - size) & ~(alignment - 1)
 
 
+cdef inline bint slab_has_rest(slab_t *slab) noexcept nogil:
+    """Whether one more block would start in the granule and end behind it."""
+    return not slab.flags & FLAG_GUARDED and <uint64_t>slab.block_count * slab.block_bytes < GRANULE_BYTES
+
+
 cdef uint64_t slab_records_bytes(slab_t *slab) noexcept nogil:
     # A guarded slab keeps a second record per block: how far its address is from the guard page.
-    return <uint64_t>slab.block_count * (8 if slab.flags & FLAG_GUARDED else 4)
+    return (<uint64_t>slab.block_count + slab_has_rest(slab)) * (8 if slab.flags & FLAG_GUARDED else 4)
 
 
 cdef uint64_t block_address(slab_t *slab, uint32_t index) noexcept nogil:
@@ -95,21 +100,22 @@ cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
     others: a stale free by another thread may be reading them. Under arena_lock."""
     cdef uint64_t size = slab_records_bytes(slab)
     cdef uint32_t *records = slab.records
-    cdef uint16_t units = <uint16_t>((size + META_UNIT - 1) // META_UNIT)
-    if slab.record_units != units:
+    cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
+    cdef uint8_t record_bin = <uint8_t>meta_bin(&units)
+    if slab.record_bin != record_bin:
         records_drop(pool, slab)
         records = <uint32_t *>meta_alloc(pool, size, True)
         if records == NULL:
             return False
         atomic_store_ptr(<void **>&slab.records, records)
-        slab.record_units = units
+        slab.record_bin = record_bin
     return True
 
 
 cdef void records_drop(pool_t *pool, slab_t *slab) noexcept nogil:
-    if slab.record_units:
-        meta_free(pool, slab.records, <uint64_t>slab.record_units * META_UNIT, True)
-        slab.record_units = 0
+    if slab.record_bin:
+        meta_free(pool, slab.records, meta_bin_bytes(slab.record_bin), True)
+        slab.record_bin = 0
 
 
 cdef void slab_carve(slab_t *slab) noexcept nogil:
@@ -137,8 +143,7 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
     slab.base = granule_address(pool, granule_of(pool, slab))
     slab.block_bytes = pool.class_bytes[size_class]
     slab.block_count = <uint16_t>pool.class_blocks[size_class]
-    slab.inverse = pool.class_inverse[size_class]
-    slab.shift = pool.class_shift[size_class]
+    slab.reciprocal = pool.class_reciprocal[size_class]
     if is_guarded:
         stride = guarded_stride(slab.block_bytes)
         slab.flags |= FLAG_GUARDED

@@ -321,8 +321,7 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
         slab.place = entry.place
         slab.flags = entry.flags
         if slab.size_class < pool.class_count:
-            slab.inverse = pool.class_inverse[slab.size_class]
-            slab.shift = pool.class_shift[slab.size_class]
+            slab.reciprocal = pool.class_reciprocal[slab.size_class]
         if entry.part_of:
             slab.tags = <tag_t *>slab_numbered(pool, entry.part_of)
         if slab.kind == KIND_SLAB:

@@ -38,6 +38,7 @@ cdef enum refusal_t:
 
 cdef enum:
     GRANULE_SHIFT = 16          # the only shift the fast free knows; other pools take the slow one
+    GRANULE_BYTES = 1 << GRANULE_SHIFT
     ALIGNMENT_SHIFT = 4
     ALIGNMENT = 16              # every block's, and every class size's, divisor
     SMALL_MAX = 65536           # largest size class there can be
@@ -150,18 +151,17 @@ cdef struct slab_t:
     uint32_t *records
     uint64_t base               # of a run: its block's address
     uint64_t total              # allocations ever, since formatted; a run: requested bytes
+    uint64_t reciprocal         # 2^64 / block_bytes, rounded up: see `divides`
     uint32_t head               # a run: its block's record
-    uint32_t freed
     uint32_t frees              # by the owner, remote ones when it collects them
-    uint32_t inverse            # of block_bytes' odd part, modulo 2^32
     uint32_t block_bytes
+    uint16_t freed
     uint16_t block_count
-    uint8_t shift               # of block_bytes' even part
-    uint8_t size_class
     uint32_t granules           # of a free extent or a run
+    uint8_t size_class
     uint8_t place
     uint8_t flags
-    uint16_t record_units       # metadata units of `records`; they stay with the granule until it needs others
+    uint8_t record_bin          # of metadata: how long `records` is; they stay with the granule until it needs others
 
     slab_t *next                # in the list of its place or bin
     slab_t *prev
@@ -283,8 +283,7 @@ cdef struct pool_t:
     uint32_t class_count
     uint32_t class_bytes[CLASS_MAX]
     uint32_t class_blocks[CLASS_MAX]        # a slab's
-    uint32_t class_inverse[CLASS_MAX]
-    uint8_t class_shift[CLASS_MAX]
+    uint64_t class_reciprocal[CLASS_MAX]
 
     # the arena, under arena_lock
     os_lock_t arena_lock

@@ -89,10 +89,18 @@ static inline uint32_t record_link(uint32_t *p) {
 }
 static inline void record_store(uint32_t *p, uint32_t v) { POOLCORE_YIELD("record store"); POOLCORE_RELAXED_STORE(p, v); }
 
-/* Exact division: for d = odd * 2^shift and inverse = odd^-1 mod 2^32, rotate(x * inverse, shift)
- * is x / d when d divides x, and more than (2^32 - 1) / d otherwise. */
-static inline uint32_t rotate_right(uint32_t value, uint32_t count) {
-    return (value >> (count & 31u)) | (value << ((32u - count) & 31u));
+/* Whether d divides n, and then n / d, by one multiplication with reciprocal = 2^64 / d, rounded up: the product's high
+ * word is the quotient, and its low word is below the reciprocal exactly if there is no rest. For n below 2^32 and
+ * d from 2 to 2^32 (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). */
+static inline int divides(uint64_t n, uint64_t reciprocal, uint64_t *quotient) {
+#if defined(_MSC_VER)
+    uint64_t low = _umul128(n, reciprocal, quotient);
+#else
+    unsigned __int128 product = (unsigned __int128)n * reciprocal;
+    uint64_t low = (uint64_t)product;
+    *quotient = (uint64_t)(product >> 64);
+#endif
+    return low < reciprocal;
 }
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -136,6 +144,47 @@ static inline void os_lock_init(os_lock_t *l) { pthread_mutex_init(l, NULL); }
 static inline void os_lock(os_lock_t *l) { POOLCORE_YIELD("lock"); pthread_mutex_lock(l); }
 static inline int os_trylock(os_lock_t *l) { return pthread_mutex_trylock(l) == 0; }
 static inline void os_unlock(os_lock_t *l) { pthread_mutex_unlock(l); }
+#endif
+
+/* A condition is waited for under a lock: false when `wait_ns` passed first. UINT64_MAX waits without end. A wait may
+ * end without a broadcast. */
+#if defined(_WIN32)
+typedef CONDITION_VARIABLE os_condition_t;
+static inline void os_condition_init(os_condition_t *c) { InitializeConditionVariable(c); }
+static inline int os_condition_wait(os_condition_t *c, os_lock_t *l, uint64_t wait_ns) {
+    uint64_t ms = wait_ns / 1000000u + (wait_ns % 1000000u != 0);
+    return SleepConditionVariableSRW(c, l, wait_ns == UINT64_MAX || ms >= INFINITE ? INFINITE : (DWORD)ms, 0) != 0;
+}
+static inline void os_condition_broadcast(os_condition_t *c) { WakeAllConditionVariable(c); }
+#else
+typedef pthread_cond_t os_condition_t;
+#if defined(__APPLE__)
+static inline void os_condition_init(os_condition_t *c) { pthread_cond_init(c, NULL); }
+#else
+static inline void os_condition_init(os_condition_t *c) {
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &clock);
+    pthread_condattr_destroy(&clock);
+}
+#endif
+static inline int os_condition_wait(os_condition_t *c, os_lock_t *l, uint64_t wait_ns) {
+    struct timespec t;
+    if (wait_ns == UINT64_MAX) return pthread_cond_wait(c, l) == 0;
+#if defined(__APPLE__)
+    t.tv_sec = (time_t)(wait_ns / 1000000000u);
+    t.tv_nsec = (long)(wait_ns % 1000000000u);
+    return pthread_cond_timedwait_relative_np(c, l, &t) == 0;
+#else
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    wait_ns += (uint64_t)t.tv_nsec;
+    t.tv_sec += (time_t)(wait_ns / 1000000000u);
+    t.tv_nsec = (long)(wait_ns % 1000000000u);
+    return pthread_cond_timedwait(c, l, &t) == 0;
+#endif
+}
+static inline void os_condition_broadcast(os_condition_t *c) { pthread_cond_broadcast(c); }
 #endif
 
 #if defined(_WIN32)
