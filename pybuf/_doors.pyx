@@ -10,12 +10,11 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 
 from pybuf._machine cimport (
     MachineBase, bug_check_t, bug_deliver, bug_deliver_c, bug_handler_t, event_close, event_open, event_reset,
-    event_set, event_wait, irql_now, irql_set, last_error_get, last_error_set, machine_now, machine_of_thread,
+    event_set, event_wait, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_now, machine_of_thread,
     machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
 )
 from pybuf._platform cimport rarely
 
-from pybuf import _machine
 from pybuf.routines import ROUTINES
 
 cdef extern from *:
@@ -82,7 +81,7 @@ cdef extern from "pybuf.h":
 
 cdef pybuf_machine *machine_from_object(object machine) except NULL:
     if machine is None:
-        machine = _machine.default_machine_object()
+        machine = <object>machine_default()
     if not isinstance(machine, MachineBase):
         raise TypeError(f"a pybuf.Machine or None is needed, not {type(machine).__name__} ({machine!r})")
     return <pybuf_machine *>machine_shared(<MachineBase>machine)

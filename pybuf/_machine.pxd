@@ -20,7 +20,8 @@ from pybuf._platform cimport os_condition_t, os_lock_t, rarely
 
 # ---- what a machine is made of ------------------------------------------------------------------
 
-cdef enum pool_kind_t:
+# Kinds of pools (an index may not be a named enum).
+cdef enum:
     POOL_RAS = 0
     POOL_NETAPI = 1             # NetApiBufferAllocate
     POOL_PRODUCED = 2           # what the producers of NetApi answer
@@ -30,7 +31,7 @@ cdef enum pool_kind_t:
     POOL_AUDIO = 6
     POOL_KINDS = 7
 
-cdef enum family_t:
+cdef enum:
     FAMILY_RAS = 0
     FAMILY_NETAPI = 1
     FAMILY_VIDEO = 2
@@ -281,6 +282,12 @@ cdef inline PyObject *machine_now() except NULL:
 # That of a C door without a context: what this OS thread entered, else the default.
 cdef machine_t *machine_of_thread() noexcept nogil
 cdef void machine_thread_enter(machine_t *machine) noexcept nogil       # NULL: leaves
+cdef machine_t *machine_thread_entered() noexcept nogil                 # NULL: none
+# The default machine's object, made if need be; borrowed.
+cdef PyObject *machine_default() except NULL
+# What C calls the thread's last error; no routine sets it.
+cdef uint32_t last_error_get() noexcept nogil
+cdef void last_error_set(uint32_t error) noexcept nogil
 # All pools open, and code without the GIL may allocate.
 cdef machine_t *machine_shared(MachineBase machine) except NULL
 # The Pool of a kind, opened on first use. ValueError on a closed machine.

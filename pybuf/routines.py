@@ -190,7 +190,7 @@ ROUTINES = (
     netapi("NetApiBufferAllocate", "lmapibuf.h", "DWORD ByteCount, LPVOID *Buffer", "netapi_allocate", text=False),
     netapi("NetapipBufferAllocate", "lmapibuf.h", "DWORD ByteCount, LPVOID *Buffer", "netapi_allocate", text=False,
            page=""),
-    netapi("NetApiBufferFree", "lmapibuf.h", "LPVOID Buffer", "netapi_free", "hold", text=False),
+    netapi("NetApiBufferFree", "lmapibuf.h", "LPVOID Buffer", "netapi_free", text=False),
     netapi("NetApiBufferReallocate", "lmapibuf.h", "LPVOID OldBuffer, DWORD NewByteCount, LPVOID *NewBuffer",
            "netapi_reallocate", text=False),
     netapi("NetApiBufferSize", "lmapibuf.h", "LPVOID Buffer, LPDWORD ByteCount", "netapi_size", text=False),
