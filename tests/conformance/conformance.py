@@ -53,25 +53,29 @@ ROWS = read_rows()
 class Scenario(NamedTuple):
     play: Callable[[World], Any]
     live: int
-    needs: tuple[str, ...]
     without: tuple[str, ...]
     settings: dict[str, Any]
 
 
 SCENARIOS: dict[int, Scenario] = {}
+NEEDED: dict[int, str] = {}
 
 
-def row(*ids: int, live: int = 0, needs: tuple[str, ...] = (), without: tuple[str, ...] = (),
-        **settings: Any) -> Callable[[Callable[[World], Any]], Callable[[World], Any]]:
+def needs(routine: str, *ids: int) -> None:
+    """These rows cannot be shown without another routine than their own: they are expected once it is there."""
+    NEEDED.update(dict.fromkeys(ids, routine))
+
+
+def row(*ids: int, live: int = 0, without: tuple[str, ...] = (), **settings: Any
+        ) -> Callable[[Callable[[World], Any]], Callable[[World], Any]]:
     """The scenario of these rows. `settings` go to Machine beside the row's own; `live`: blocks that it leaves;
-    `needs`: other routines that it calls, without which the row is not there yet; `without`: extra doors that cannot
-    show it ("guest": a guest that pybuf cannot read)."""
+    `without`: extra doors that cannot show it ("guest": a guest that pybuf cannot read)."""
 
     def keep(play: Callable[[World], Any]) -> Callable[[World], Any]:
         for number in ids:
             assert number in ROWS, f"there is no row {number}"
             assert number not in SCENARIOS, f"row {number} has two scenarios"
-            SCENARIOS[number] = Scenario(play, live, needs, without, settings)
+            SCENARIOS[number] = Scenario(play, live, without, settings)
         return play
 
     return keep
@@ -99,9 +103,8 @@ def load_scenarios() -> None:
 
 
 def expected_rows() -> list[Row]:
-    """The rows that can run: their routine is there, and what their scenario calls besides."""
-    return [row for row in ROWS.values() if is_there(row.function)
-            and not (row.id in SCENARIOS and not all(map(is_there, SCENARIOS[row.id].needs)))]
+    """The rows that can run: their routine is there, and so is the one that they need besides."""
+    return [row for row in ROWS.values() if is_there(row.function) and is_there(NEEDED.get(row.id, row.function))]
 
 
 class Answer(tuple):
@@ -152,11 +155,11 @@ class World:
     def fill(self, address: int, data: bytes) -> None:
         """Writes a block's bytes, unless a guest has them."""
         if not self.door.is_guest:
-            self.machine.buffer_at(address)[: len(data)] = data
+            self.door.buffer_at(self.machine, address)[: len(data)] = data
 
     def bytes_at(self, address: int, size: int) -> bytes | None:
         """A block's first bytes; None when a guest has them."""
-        return None if self.door.is_guest else bytes(self.machine.buffer_at(address)[:size])
+        return None if self.door.is_guest else bytes(self.door.buffer_at(self.machine, address)[:size])
 
     def live(self) -> list[Any]:
         return list(self.machine.live())

@@ -49,6 +49,10 @@ class PythonDoor:
     def open(self, machine: Any) -> None:
         self.objects: dict[int, Any] = {}
 
+    def buffer_at(self, machine: Any, address: int) -> Any:
+        """The bytes of a block: the Buffer that was answered."""
+        return self.objects[address]
+
     def given(self, argument: Any) -> Any:
         return self.objects.get(argument, argument) if self.passes_objects and type(argument) is int else argument
 
@@ -60,7 +64,7 @@ class PythonDoor:
         self.objects[address] = value
         return address
 
-    def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...]) -> Answer:
+    def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...], alias: str = "") -> Answer:
         function = getattr(pybuf if target is None else target, routine.name)
         try:
             result = function(*map(self.given, arguments))
@@ -87,14 +91,20 @@ class CompiledDoor:
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...], missing: str = "") -> Answer:
+    def buffer_at(self, machine: Any, address: int) -> Any:
+        size = next(block.size for block in machine.live() if block.address == address)
+        return memoryview((ctypes.c_uint8 * size).from_address(address)).cast("B")
+
+    def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...], missing: str = "", alias: str = ""
+             ) -> Answer:
+        """`missing`: the output that is NULL; `alias`: the output that is the variable of the first argument."""
         given = iter(arguments)
         passed: list[Any] = []
         outputs: list[tuple[Parameter, Any]] = []
         for parameter in routine.parameters[1 if routine.family == "hdaudio" else 0:]:
             if parameter.compiled in WIDTHS and parameter.name != "Handles":
                 is_given = parameter.name in IN_OUT.get(routine.name, ())
-                value = next(given) if is_given else UNWRITTEN
+                value = next(given) if is_given else arguments[0] if parameter.name == alias else UNWRITTEN
                 if parameter.name == missing or value is None:
                     passed.append(None)
                     continue
@@ -132,6 +142,16 @@ class CtypesDoor(CompiledDoor):
     def open(self, machine: Any) -> None:
         self.machine = machine
 
+    def set_last_error(self, error: int) -> None:
+        from pybuf import windll
+
+        windll.kernel32.SetLastError(error)
+
+    def last_error(self) -> int:
+        from pybuf import windll
+
+        return windll.kernel32.GetLastError()
+
     def run(self, routine: Routine, target: Any, passed: list[Any]) -> tuple[Any, Any]:
         from pybuf import windll
 
@@ -163,13 +183,18 @@ class CDoor(CompiledDoor):
         self.library = compiled_door()
         self.behind = machine_behind(machine)
 
+    def set_last_error(self, error: int) -> None:
+        self.library.set_last_error(self.api, error)
+
+    def last_error(self) -> int:
+        return self.library.last_error(self.api)
+
     def run(self, routine: Routine, target: Any, passed: list[Any]) -> tuple[Any, Any]:
         kept = []
         words = (ctypes.c_uint64 * 12)()
         for place, value in enumerate(passed):
             if isinstance(value, str):
-                value = (ctypes.c_uint16 * (len(value) + 1))(*value.encode("utf-16-le").__class__ and
-                                                             [ord(letter) for letter in value])
+                value = ctypes.create_string_buffer(value.encode("utf-16-le") + b"\0")
             if isinstance(value, (ctypes.Array, ctypes.Structure)):
                 kept.append(value)
                 value = ctypes.addressof(value)
@@ -242,6 +267,8 @@ def written_door() -> str:
     from pybuf.routines import ROUTINES
 
     lines = ["#include <string.h>", "#include <pybuf.h>", "",
+             "void set_last_error(const pybuf_api *api, DWORD error) { api->set_last_error(error); }",
+             "DWORD last_error(const pybuf_api *api) { return api->get_last_error(); }",
              "void *behind(const pybuf_api *api, struct _object *machine) { return api->machine_from_object(machine); }",
              "",
              "uint64_t call(const pybuf_api *api, pybuf_machine *m, int is_ms, const char *name, void *target,",
@@ -255,8 +282,8 @@ def written_door() -> str:
         end = " return 0;" if routine.result == "VOID" else ""
         lines += [f'    if (strcmp(name, "{routine.name}") == 0) {{']
         if routine.family == "ras":
-            lines += [f"        if (target != NULL) {{ {answer}((PFN{routine.name.upper()} *)target)"
-                      f"[{ [each.name for each in ROUTINES].index(routine.name) }]({given});{end} }}"]
+            place = [each.name for each in ROUTINES].index(routine.name)
+            lines += [f"        if (target != NULL) return ((PFN{routine.name.upper()} *)target)[{place}]({given});"]
         lines += [f"        if (is_ms) {{ {answer}api->with_ms.{routine.name}(m, {given});{end} }}",
                   f"        {answer}api->with.{routine.name}(m, {given});{end}", "    }"]
     kinds = {"HDAUDIO_BUS_INTERFACE_V2": lambda name: "Contiguous" not in name and name != "SetupDmaEngineWithBdl",
@@ -286,6 +313,10 @@ def compiled_path() -> Path:
 @cache
 def compiled_door() -> ctypes.CDLL:
     library = ctypes.CDLL(str(compiled_path()))
+    library.last_error.restype = ctypes.c_uint32
+    library.last_error.argtypes = (ctypes.c_void_p,)
+    library.set_last_error.restype = None
+    library.set_last_error.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
     library.call.restype = ctypes.c_uint64
     library.call.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p,
                              ctypes.c_void_p)
