@@ -156,6 +156,7 @@ cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept n
     pool.config = config[0]
     os_lock_init(&pool.arena_lock)
     os_lock_init(&pool.heap_lock)
+    os_condition_init(&pool.settled)
     pool.slot_offset = thread_slot(pool.number % SLOT_COUNT + 1)
     pool.is_limited = config.limit_bytes != UINT64_MAX or config.limit_blocks != UINT64_MAX
     pool.is_locked = (config.backing == BACKING_SPACE or config.guard_every > 0 or config.quarantine_blocks > 0
@@ -306,7 +307,7 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
         gather_publish(thread)
     if pool.is_locked:
         os_lock(&pool.heap_lock)
-        if pool.is_closed:
+        if pool.is_closed or is_put_off(pool):
             os_unlock(&pool.heap_lock)
             return 0
     heap = heap_here(pool)

@@ -138,12 +138,20 @@ static inline void os_lock_init(os_lock_t *l) { InitializeSRWLock(l); }
 static inline void os_lock(os_lock_t *l) { AcquireSRWLockExclusive(l); }
 static inline int os_trylock(os_lock_t *l) { return TryAcquireSRWLockExclusive(l); }
 static inline void os_unlock(os_lock_t *l) { ReleaseSRWLockExclusive(l); }
+typedef CONDITION_VARIABLE os_condition_t;
+static inline void os_condition_init(os_condition_t *c) { InitializeConditionVariable(c); }
+static inline void os_wait(os_condition_t *c, os_lock_t *l) { SleepConditionVariableSRW(c, l, INFINITE, 0); }
+static inline void os_wake(os_condition_t *c) { WakeAllConditionVariable(c); }
 #else
 typedef pthread_mutex_t os_lock_t;
 static inline void os_lock_init(os_lock_t *l) { pthread_mutex_init(l, NULL); }
 static inline void os_lock(os_lock_t *l) { POOLCORE_YIELD("lock"); pthread_mutex_lock(l); }
 static inline int os_trylock(os_lock_t *l) { return pthread_mutex_trylock(l) == 0; }
 static inline void os_unlock(os_lock_t *l) { pthread_mutex_unlock(l); }
+typedef pthread_cond_t os_condition_t;
+static inline void os_condition_init(os_condition_t *c) { pthread_cond_init(c, NULL); }
+static inline void os_wait(os_condition_t *c, os_lock_t *l) { pthread_cond_wait(c, l); }
+static inline void os_wake(os_condition_t *c) { pthread_cond_broadcast(c); }
 #endif
 
 /* A condition is waited for under a lock: false when `wait_ns` passed first. UINT64_MAX waits without end. A wait may
