@@ -223,8 +223,8 @@ cdef uint64_t arena_largest(pool_t *pool) noexcept nogil:
 
 # ---- Backing: pages of our own, the caller's memory, or a callback --------------------------------
 
-cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcept nogil:
-    """Makes granules accessible and counts them as backed. Under arena_lock."""
+cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count, uint8_t was) noexcept nogil:
+    """Makes granules accessible and counts them as backed; `was` is what they will have been. Under arena_lock."""
     cdef uint64_t need = first + count
     cdef uint64_t target, i
     if pool.config.backing == BACKING_PAGES and need > pool.committed_top:
@@ -248,7 +248,7 @@ cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcep
         if pool.commit_step < HUGE_GRANULES:
             pool.commit_step *= 2
     for i in range(first, first + count):
-        granule_at(pool, i).was = KIND_NONE
+        granule_at(pool, i).was = was
         if not granule_at(pool, i).flags & FLAG_BACKED:
             granule_at(pool, i).flags |= FLAG_BACKED
             pool.backed_granules += 1
@@ -256,12 +256,23 @@ cdef bint arena_back_pages(pool_t *pool, uint64_t first, uint64_t count) noexcep
 
 
 cdef int space_call(pool_t *pool, map_call_t call, uint64_t address, uint64_t size) noexcept nogil:
-    """A callback with the heap lock let go, which the caller holds before and after."""
+    """A callback with the heap lock let go, which the caller holds before and after. During a restore nothing is
+    called: requests are refused then, and what a free would unmap the restore finds and unmaps at its end."""
+    cdef int answer
+    if call == NULL or pool.restoring == RESTORE_RUNS:
+        return 0
+    pool.map_calls += 1
+    answer = space_tell(pool, call, address, size)
+    if pool.map_calls:          # 0: a fork in the callback, whose child counts anew
+        pool.map_calls -= 1
+    os_wake(&pool.settled)
+    return answer
+
+
+cdef int space_tell(pool_t *pool, map_call_t call, uint64_t address, uint64_t size) noexcept nogil:
     cdef thread_t *thread = thread_here()
     cdef pool_t *outer = NULL
     cdef int answer
-    if call == NULL:
-        return 0
     if thread != NULL:
         outer = thread.in_callback
         thread.in_callback = pool

@@ -38,15 +38,19 @@ cdef int block_find(pool_t *pool, uint64_t address, slab_t **found, uint32_t *in
             return VERDICT_LIVE
         return VERDICT_INTERIOR
     slab = granule_at(pool, granule)
+    # A free granule, which is what it was: `was` is written whenever a granule is taken or given back.
     if slab.was == KIND_SLAB:
         i = slab_index(slab, address)
-        if i < slab.carved:
-            return VERDICT_DOUBLE
-        return VERDICT_FOREIGN if i < slab.block_count else VERDICT_INTERIOR
-    slab = former_run_find(pool, granule)
-    if slab != NULL:
+        if i >= slab.block_count:
+            return VERDICT_INTERIOR
+        # Its records stay with it, but for those of which trim gave whole pages back.
+        if i >= slab.carved or slab.record_bin and (
+                atomic_load_u32(slab.records + i) & (RECORD_STATE | RECORD_VIRGIN) == RECORD_VIRGIN):
+            return VERDICT_FOREIGN
+        return VERDICT_DOUBLE
+    if slab.was == KIND_RUN:
         return VERDICT_DOUBLE if address == slab.base else VERDICT_INTERIOR
-    return VERDICT_FOREIGN
+    return VERDICT_INTERIOR if is_in_former_run(pool, granule) else VERDICT_FOREIGN
 
 
 cdef int record_verdict(pool_t *pool, slab_t *slab, uint32_t index, uint32_t record, int flags) noexcept nogil:
@@ -107,6 +111,9 @@ cdef inline uint32_t class_for(pool_t *pool, uint64_t size, uint64_t alignment) 
     """Size class whose blocks hold `size` at `alignment`; class_count: none, it takes a run."""
     cdef uint32_t size_class
     if size > pool.small_max or alignment > pool.granule_bytes:
+        return pool.class_count
+    size += red_zone_bytes(pool)
+    if size > pool.small_max:
         return pool.class_count
     size_class = pool.class_of[(size + ALIGNMENT - 1) >> ALIGNMENT_SHIFT]
     if pool.config.guard_every and guarded_stride(pool.class_bytes[size_class]) > pool.granule_bytes:
@@ -273,6 +280,15 @@ cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
     return answer == 0 and not pool.is_closed
 
 
+cdef inline bint is_put_off(pool_t *pool) noexcept nogil:
+    """Whether a request must come again after a restore. Not one inside a call for which the restore waits."""
+    cdef thread_t *thread
+    if pool.restoring == RESTORE_NONE:
+        return False
+    thread = thread_here()
+    return thread == NULL or thread.in_open_call != pool
+
+
 cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag, hold_t *hold,
                            int *refusal) noexcept nogil:
     cdef heap_t *heap = pool.shared_heap
@@ -287,6 +303,10 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
     if pool.is_closed:
         os_unlock(&pool.heap_lock)
         refusal[0] = REFUSAL_CLOSED
+        return 0
+    if is_put_off(pool):
+        os_unlock(&pool.heap_lock)
+        refusal[0] = REFUSAL_RESTORE
         return 0
     pool.request_count += 1
     if fault_strikes(pool):

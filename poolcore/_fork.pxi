@@ -54,6 +54,12 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
     cdef uint64_t granule = 0
     cdef uint32_t i
     pool.abandoned = NULL
+    # Calls of vanished threads come to no end. What such a restore had mapped stays mapped.
+    os_condition_init(&pool.settled)
+    if mine == NULL or mine.in_callback != pool or pool.restoring != RESTORE_RUNS:
+        pool.restoring = RESTORE_NONE
+    pool.map_calls = mine != NULL and mine.in_callback == pool and pool.restoring == RESTORE_NONE
+    pool.open_calls = mine != NULL and mine.in_open_call == pool
     while heap != NULL:
         heap.remote = NULL
         if heap != pool.shared_heap and (heap.thread != mine or mine == NULL):

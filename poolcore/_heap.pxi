@@ -210,7 +210,7 @@ cdef void pool_reclaim(pool_t *pool) noexcept nogil:
 cdef slab_t *heap_fresh_once(pool_t *pool, heap_t *heap, uint32_t size_class, bint is_guarded) noexcept nogil:
     cdef slab_t *slab
     cdef int64_t granule
-    cdef bint is_formatted
+    cdef bint is_formatted, is_fresh
     slab = heap_any_empty(heap)
     if slab != NULL:
         # An empty slab of another class is warmer than a new granule.
@@ -234,7 +234,11 @@ cdef slab_t *heap_fresh_once(pool_t *pool, heap_t *heap, uint32_t size_class, bi
             is_formatted = space_back(pool, granule, 1)
         os_lock(&pool.arena_lock)
     else:
-        is_formatted = arena_back_pages(pool, granule, 1)
+        is_fresh = not slab.flags & FLAG_BACKED
+        is_formatted = arena_back_pages(pool, granule, 1, slab.was)
+        if is_formatted and is_fresh and pool.config.is_filled:
+            # Trimmed: the pattern of blocks that were freed before went with the pages.
+            memset(<void *>granule_address(pool, granule), pool.config.fill_free, pool.granule_bytes)
     is_formatted = is_formatted and slab_format(pool, heap, slab, size_class, is_guarded)
     if not is_formatted:
         arena_give(pool, granule, 1)

@@ -34,6 +34,7 @@ cdef bint classes_make(pool_t *pool, const char **why) noexcept nogil:
     pool.class_count = 0
     if pool.config.class_count == 0:
         classes_default(pool)
+        last = pool.class_bytes[pool.class_count - 1]
     for i in range(pool.config.class_count):
         size = (pool.config.class_bytes[i] + ALIGNMENT - 1) & ~<uint64_t>(ALIGNMENT - 1)
         if size < ALIGNMENT:
@@ -48,6 +49,9 @@ cdef bint classes_make(pool_t *pool, const char **why) noexcept nogil:
             why[0] = "more than 96 size classes"
             return False
         last = size
+    # Who asks for the largest class in full gets a block of one more.
+    if red_zone_bytes(pool) and last + ALIGNMENT <= pool.granule_bytes:
+        class_add(pool, last + ALIGNMENT)
     pool.small_max = pool.class_bytes[pool.class_count - 1]
     for i in range(CLASS_OF_COUNT):
         while size_class < pool.class_count and pool.class_bytes[size_class] < <uint32_t>i * ALIGNMENT:
@@ -156,6 +160,7 @@ cdef pool_t *pool_open(const pool_config_t *config, const char **why) noexcept n
     pool.config = config[0]
     os_lock_init(&pool.arena_lock)
     os_lock_init(&pool.heap_lock)
+    os_condition_init(&pool.settled)
     pool.slot_offset = thread_slot(pool.number % SLOT_COUNT + 1)
     pool.is_limited = config.limit_bytes != UINT64_MAX or config.limit_blocks != UINT64_MAX
     pool.is_locked = (config.backing == BACKING_SPACE or config.guard_every > 0 or config.quarantine_blocks > 0
@@ -306,7 +311,7 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
         gather_publish(thread)
     if pool.is_locked:
         os_lock(&pool.heap_lock)
-        if pool.is_closed:
+        if pool.is_closed or is_put_off(pool):
             os_unlock(&pool.heap_lock)
             return 0
     heap = heap_here(pool)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from poolcore._types cimport os_lock_t
+from poolcore._types cimport os_condition_t, os_lock_t
 
 cdef extern from "poolcore_platform.h" nogil:
     uint32_t atomic_load_u32(uint32_t *p)
@@ -28,6 +28,9 @@ cdef extern from "poolcore_platform.h" nogil:
     void os_lock(os_lock_t *lock)
     bint os_trylock(os_lock_t *lock)
     void os_unlock(os_lock_t *lock)
+    void os_condition_init(os_condition_t *condition)
+    void os_wait(os_condition_t *condition, os_lock_t *lock)    # the lock is let go meanwhile
+    void os_wake(os_condition_t *condition)                     # all that wait
     uint64_t os_thread_id()
     uint64_t os_clock_ns()
 

@@ -96,7 +96,10 @@ cdef void pool_dispose(pool_t *pool) noexcept nogil     # the struct may serve a
 cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil
 # Bytes written, 0 when it did not fit.
 cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept nogil
+# Waits for other threads' callbacks. 0; -1: refused, -2: from inside a callback; then the pool is as it was, and `why`.
 cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil
+# Waits until no other thread restores; never for the caller's own callback. For callers without the GIL.
+cdef void pool_await_restore(pool_t *pool) noexcept nogil
 # What this thread's slot for the pool holds: its heap of the pool, or another's.
 cdef heap_t *heap_in_slot(pool_t *pool) noexcept nogil
 # This thread's heap of the pool, made on first use; or NULL.

@@ -38,13 +38,13 @@ from poolcore._pool cimport (
     pool_free_ex, pool_free_held, pool_free_many, pool_go_native, pool_next_live, pool_of, pool_open, pool_realloc,
     pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
     pool_trim, pool_unmap, pool_verdict_of,
-    pool_forget_allocs, pool_many_refusal,
+    pool_await_restore, pool_forget_allocs, pool_many_refusal,
 )
 from poolcore._types cimport (
     ALIGNMENT, ALLOC_ZERO, BACKING_BUFFER, BACKING_PAGES, BACKING_SPACE, CLASS_MAX, EVENT_ALLOC,
     EVENT_FREE, EVENT_REFUSED, EVENT_REJECTED, FREE_DEFER, RECORD_DEFERRED, RECORD_EXPORTED,
     RECORD_HELD, RECORD_LIVE, RECORD_QUARANTINED, RECORD_STATE, REFUSAL_ALIGNMENT, REFUSAL_CALLBACK,
-    REFUSAL_CLOSED, REFUSAL_FAULT, REFUSAL_LIMIT_BLOCKS, REFUSAL_LIMIT_BYTES, REFUSAL_MEMORY,
+    REFUSAL_CLOSED, REFUSAL_FAULT, REFUSAL_LIMIT_BLOCKS, REFUSAL_LIMIT_BYTES, REFUSAL_MEMORY, REFUSAL_RESTORE,
     SMALL_MAX, VERDICT_CLOSED, VERDICT_CORRUPT, VERDICT_DOUBLE, VERDICT_EXPORTED, VERDICT_FOREIGN,
     VERDICT_INTERIOR, VERDICT_LIVE, VERDICT_NULL, VERDICT_OTHER_POOL,
     block_t, event_t, hold_t, pool_config_t, pool_stats_t, pool_t,
@@ -994,10 +994,14 @@ cdef uint64_t engine_alloc(Pool pool, uint64_t size, uint64_t alignment, int fla
         outer = entries_enter(pool)
         count_add(&pool.calls, 1)
         with nogil:
-            if hold == NULL:
-                address = pool_alloc_ex(engine, size, alignment, flags, tag, refusal)
-            else:
-                address = pool_alloc_held(engine, size, alignment, flags, tag, hold, refusal)
+            while True:
+                if hold == NULL:
+                    address = pool_alloc_ex(engine, size, alignment, flags, tag, refusal)
+                else:
+                    address = pool_alloc_held(engine, size, alignment, flags, tag, hold, refusal)
+                if refusal[0] != REFUSAL_RESTORE:
+                    break
+                pool_await_restore(engine)
         call_end(pool)
         entries_leave(pool, outer, address != 0)
     elif hold == NULL:
@@ -1189,6 +1193,10 @@ cdef str sentence(Pool pool, uint64_t address, int verdict):
         whose = f"pool {theirs!r}" if theirs else "another pool"
         return f"{name}: {address:#x} belongs to {whose}, not to {who}; free it there"
     is_found = block_find(pool, address, &block)
+    if not is_found and verdict == VERDICT_DOUBLE:
+        return f"{name}: {address:#x} was freed before; {who} has that memory back and it serves nobody now"
+    if not is_found and verdict == VERDICT_INTERIOR:
+        return f"{name}: {address:#x} is inside memory of freed blocks that {who} has back; none of them began there"
     if not is_found or verdict == VERDICT_FOREIGN:
         return f"{name}: {address:#x} was never handed out by {who}" + (
             "" if verdict != VERDICT_FOREIGN else " or any other open pool")
@@ -1529,6 +1537,9 @@ cdef uint64_t realloc_address(Pool pool, uint64_t from_address, uint64_t size, i
     count_add(&pool.calls, 1)
     with nogil:
         address = pool_realloc(pool.engine, from_address, size, verdict, refusal)
+        while refusal[0] == REFUSAL_RESTORE:
+            pool_await_restore(pool.engine)
+            address = pool_realloc(pool.engine, from_address, size, verdict, refusal)
     call_end(pool)
     entries_leave(pool, outer, address != 0)
     return address
@@ -1545,6 +1556,9 @@ cdef uint64_t realloc_buffer(Pool pool, Buffer old, Buffer buffer, uint64_t size
             count_add(&pool.calls, 1)
             with nogil:
                 address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
+                while refusal[0] == REFUSAL_RESTORE:
+                    pool_await_restore(pool.engine)
+                    address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
             call_end(pool)
             entries_leave(pool, outer, address != 0)
     return address
@@ -2032,6 +2046,9 @@ cdef class Pool:
                 count_add(&self.calls, 1)
                 with nogil:
                     got = pool_alloc_many(self.engine, wanted, <uint64_t>number, <uint64_t *>view.buf, &refusal)
+                    while refusal == REFUSAL_RESTORE:
+                        pool_await_restore(self.engine)
+                        got = pool_alloc_many(self.engine, wanted, <uint64_t>number, <uint64_t *>view.buf, &refusal)
                 call_end(self)
                 entries_leave(self, outer, got != 0)
             else:
@@ -2265,6 +2282,7 @@ cdef class Pool:
         if self.is_locked:
             count_add(&self.calls, 1)
             with nogil:
+                pool_await_restore(self.engine)
                 given = pool_trim(self.engine)
             call_end(self)
         else:
@@ -2283,6 +2301,13 @@ cdef class Pool:
         ------
         ValueError
             The pool has memory of its own or the caller's.
+        RuntimeError
+            Called from inside `on_map` or `on_unmap`, when the request or free that led there is not through. (Those
+            of a restore may call it.)
+
+        Notes
+        -----
+        It waits for other threads' `on_map` and `on_unmap`.
         """
         cdef uint64_t room
         cdef uint64_t written = 0
@@ -2296,6 +2321,9 @@ cdef class Pool:
                 room = pool_snapshot_bytes(self.engine)
             call_end(self)
             open_or_raise(self)
+            if not room:
+                raise RuntimeError(f"{label(self)}: a snapshot from inside on_map or on_unmap would show half a step; "
+                                   "take it when the call that led there is through")
             data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>room)
             out = PyBytes_AS_STRING(data)
             count_add(&self.calls, 1)
@@ -2316,29 +2344,47 @@ cdef class Pool:
         ------
         ValueError
             No snapshot, or of a pool with other arguments; then nothing changes.
+        RuntimeError
+            Called from inside one of the pool's callbacks; then nothing changes.
+        Exception
+            What `on_map` raises: what was mapped so far is unmapped again, and the pool is as it was.
+
+        Notes
+        -----
+        First `on_map` is called for all that the snapshot has mapped and the pool has not; then the pool becomes the
+        snapshot, all at once; then `on_unmap` is called for all that is not needed any more. So every other call, of
+        another thread or from inside those callbacks, finds the pool as it was before or as it is after, and all that
+        it says is mapped. `free` and every question are answered at once: inside `on_map` by the old state, inside
+        `on_unmap` by the new one. What is freed in the old state is live again if it is in the snapshot. Other
+        threads' requests, `realloc`, `trim` and `restore` wait until the restore is through, as it waits for their
+        callbacks first: no callback may wait for one of these, nor for what the caller of `restore` holds. Inside a
+        callback requests raise RuntimeError, `trim` gives nothing back, and the pool cannot be closed or restored.
         """
-        cdef Py_buffer view
+        cdef bytes data
+        cdef const char *start
+        cdef uint64_t size
         cdef const char *why = NULL
         cdef int failed
         cdef object outer
         open_or_raise(self)
         space_or_raise(self)
-        idle_or_raise(self, "restored")
         if not isinstance(snapshot, (bytes, bytearray, memoryview)):
             raise TypeError(f"a snapshot is bytes, not {type(snapshot).__name__} ({snapshot!r})")
-        PyObject_GetBuffer(snapshot, &view, PyBUF_SIMPLE)
-        try:
-            outer = entries_enter(self)
-            count_add(&self.calls, 1)
-            with nogil:
-                failed = pool_restore(self.engine, <const char *>view.buf, <uint64_t>view.len, &why)
-            call_end(self)
-            entries_leave(self, outer, failed == 0)
-        finally:
-            PyBuffer_Release(&view)
+        data = bytes(snapshot)      # of a bytearray: nobody writes to it while it is read
+        open_or_raise(self)
+        if PyThread_get_thread_ident() in self.entries:
+            raise RuntimeError(f"{label(self)} cannot be restored from inside one of its callbacks")
+        start = PyBytes_AS_STRING(data)
+        size = <uint64_t>len(data)
+        outer = entries_enter(self)
+        count_add(&self.calls, 1)
+        with nogil:
+            failed = pool_restore(self.engine, start, size, &why)
+        call_end(self)
+        entries_leave(self, outer, failed == 0)
         if failed:
             text = "the engine does not say why" if why == NULL else (<bytes>why).decode()
-            raise ValueError(f"{label(self)} cannot be restored: {text}")
+            raise (RuntimeError if failed == -2 else ValueError)(f"{label(self)} cannot be restored: {text}")
 
     def close(self, force=False):
         """Ends the pool: its Buffers are dead, its memory is released. Closing again does nothing.
@@ -2357,7 +2403,7 @@ cdef class Pool:
         """
         if self.engine == NULL or self.is_closed:
             return
-        idle_or_raise(self, "closed")
+        idle_or_raise(self)
         if self.views and not force:
             raise BufferError(
                 f"{label(self)} has {self.views} live views of its Buffers: release them, "
@@ -2401,11 +2447,11 @@ cdef int space_or_raise(Pool pool) except -1:
     return 0
 
 
-cdef int idle_or_raise(Pool pool, str what) except -1:
+cdef int idle_or_raise(Pool pool) except -1:
     if pool.callback_depth:
-        raise RuntimeError(f"{label(pool)} cannot be {what} from inside one of its callbacks")
+        raise RuntimeError(f"{label(pool)} cannot be closed from inside one of its callbacks")
     if pool.entries is not None and pool.calls:
-        raise RuntimeError(f"{label(pool)} cannot be {what} while another thread is in a call that may run a callback")
+        raise RuntimeError(f"{label(pool)} cannot be closed while another thread is in a call that may run a callback")
     return 0
 
 

@@ -1,4 +1,17 @@
 # ---- Questions ------------------------------------------------------------------------------------------
+# A locked pool's records move under its heap_lock, another's by its threads; the arena_lock keeps slabs in place.
+
+cdef void question_begin(pool_t *pool) noexcept nogil:
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
+    os_lock(&pool.arena_lock)
+
+
+cdef void question_end(pool_t *pool) noexcept nogil:
+    os_unlock(&pool.arena_lock)
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
+
 
 cdef bint is_live_state(uint32_t record) noexcept nogil:
     cdef uint32_t state = record & RECORD_STATE
@@ -33,7 +46,7 @@ cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept 
     cdef int found = 0
     if pool.is_closed:
         return 0
-    os_lock(&pool.arena_lock)
+    question_begin(pool)
     block_find(pool, address, &slab, &index)
     if slab != NULL:
         if slab.kind == KIND_SLAB:
@@ -45,7 +58,7 @@ cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept 
         if found:
             block_describe(pool, slab, index, block)
             found = not block.is_virgin
-    os_unlock(&pool.arena_lock)
+    question_end(pool)
     return found
 
 
@@ -57,12 +70,16 @@ cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
         return VERDICT_NULL
     if pool.is_closed:
         return VERDICT_CLOSED
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
     verdict = block_find(pool, address, &slab, &index)
     if verdict == VERDICT_LIVE:
         verdict = record_verdict(pool, slab, index, atomic_load_u32(slab.records + index), 0)
         if verdict == VERDICT_LIVE and pool.is_locked:
             if not slack_is_intact(pool, slab, index, slab.records[index]):
                 verdict = VERDICT_CORRUPT
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
     return verdict
 
 
@@ -74,7 +91,7 @@ cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept
         return 0
     if address < pool.base:
         address = pool.base
-    os_lock(&pool.arena_lock)
+    question_begin(pool)
     granule = (address - pool.base) >> pool.granule_shift
     while granule < pool.top:
         slab = granule_at(pool, granule)
@@ -82,25 +99,33 @@ cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept
             for index in range(slab.carved):
                 if is_live_state(slab.records[index]) and block_address(slab, index) >= address:
                     block_describe(pool, slab, index, block)
-                    os_unlock(&pool.arena_lock)
+                    question_end(pool)
                     return 1
         elif slab.kind == KIND_RUN:
             if is_live_state(slab.head) and slab.base >= address:
                 block_describe(pool, slab, 0, block)
-                os_unlock(&pool.arena_lock)
+                question_end(pool)
                 return 1
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
-    os_unlock(&pool.arena_lock)
+    question_end(pool)
     return 0
 
 
 cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil:
     cdef slab_t *slab
     cdef uint32_t index, record
-    if pool.is_closed or block_find(pool, address, &slab, &index) != VERDICT_LIVE:
+    cdef uint64_t size = 0
+    if pool.is_closed:
         return 0
-    record = atomic_load_u32(slab.records + index)
-    return block_size(slab, record) if is_live_state(record) else 0
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
+    if block_find(pool, address, &slab, &index) == VERDICT_LIVE:
+        record = atomic_load_u32(slab.records + index)
+        if is_live_state(record):
+            size = block_size(slab, record)
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
+    return size
 
 
 cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
@@ -166,6 +191,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     stats.total_frees = stats.total_allocs - stats.live_blocks
     if stats.largest_bytes < pool.small_max and pool_has_small(pool, pool.small_max):
         stats.largest_bytes = pool.small_max
+    stats.largest_bytes -= min(stats.largest_bytes, red_zone_bytes(pool))
     stats.quarantined_blocks = pool.quarantine_count
     stats.quarantined_bytes = pool.quarantine_bytes
     stats.corrupt_blocks = pool.corrupt_blocks
@@ -192,8 +218,12 @@ cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
 
 cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
     cdef bint is_exact = pool.is_counted or pool.is_locked
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
     pool.peak_blocks = pool.live_blocks if is_exact else pool.used_blocks
     pool.peak_bytes = pool.live_bytes if is_exact else pool.used_bytes
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
 
 
 cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil:

@@ -16,6 +16,30 @@ cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
 
 # ---- Realloc and batches ------------------------------------------------------------------------------
 
+cdef pool_t *open_call_begin(pool_t *pool) noexcept nogil:
+    """Before the heap lock is let go in a call that will take it again: a restore waits for its end. Answers what
+    open_call_end is to be given."""
+    cdef thread_t *thread = thread_here()
+    cdef pool_t *outer
+    pool.open_calls += 1
+    if thread == NULL:
+        return NULL
+    outer = thread.in_open_call
+    thread.in_open_call = pool
+    return outer
+
+
+cdef void open_call_end(pool_t *pool, pool_t *outer) noexcept nogil:
+    cdef thread_t *thread = thread_here()
+    os_lock(&pool.heap_lock)
+    if thread != NULL:
+        thread.in_open_call = outer
+    if pool.open_calls:         # 0: a fork meanwhile, whose child counts anew
+        pool.open_calls -= 1
+    os_wake(&pool.settled)
+    os_unlock(&pool.heap_lock)
+
+
 cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t record, uint64_t size) noexcept nogil:
     """1: done; 0: it must move; -1: a limit stands in the way."""
     cdef uint64_t was = block_size(slab, record)
@@ -60,14 +84,52 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     return 1
 
 
+cdef uint64_t realloc_move(pool_t *pool, uint64_t address, hold_t *hold, hold_t *to_hold, uint64_t was, uint32_t record,
+                           uint64_t size, uint32_t tag, int *verdict, int *refusal) noexcept nogil:
+    """A block that does not fit goes to another; `was` and `record` are its size and record. As realloc_any."""
+    cdef slab_t *slab
+    cdef uint32_t index
+    cdef uint64_t moved = alloc_any(pool, size, 0, 0, tag, to_hold, refusal)
+    if moved == 0:
+        return 0
+    if pool.is_locked:
+        # A callback or another thread may have freed the block while the lock was let go. That it was also given
+        # out again is seen when it was given to this call, and by its Buffer.
+        os_lock(&pool.heap_lock)
+        if pool.is_closed:
+            verdict[0] = VERDICT_CLOSED
+        elif moved == address or hold != NULL and hold.slab == NULL or (
+                block_find(pool, address, &slab, &index) != VERDICT_LIVE or slab.records[index] != record
+                or block_size(slab, record) != was):
+            verdict[0] = VERDICT_DOUBLE
+        os_unlock(&pool.heap_lock)
+        if verdict[0] != VERDICT_LIVE:
+            free_any(pool, moved, 0)
+            return 0
+    if pool.config.backing != BACKING_SPACE:
+        memcpy(<void *>moved, <void *>address, size if size < was else was)
+    elif pool.config.on_copy != NULL:
+        if pool.config.on_copy(pool.config.context, moved, address, size if size < was else was) != 0:
+            free_any(pool, moved, 0)
+            refusal[0] = REFUSAL_MEMORY
+            return 0
+    verdict[0] = free_any(pool, address, 0) if hold == NULL else pool_free_held(pool, hold, 0)
+    if verdict[0] != VERDICT_LIVE:
+        # The old block was lost to a racing free, or its slack was overwritten.
+        free_any(pool, moved, 0)
+        return 0
+    return moved
+
+
 cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *to_hold, uint64_t size, int *verdict,
                           int *refusal) noexcept nogil:
     """`hold` is NULL for an address; then a HELD block is moved away from under its Buffer, which is dead."""
     cdef slab_t *slab
     cdef uint32_t index, record, state
-    cdef uint64_t moved, tag = 0
+    cdef uint64_t tag = 0
     cdef uint64_t was = 0
     cdef int done = 0
+    cdef pool_t *outer = NULL
     verdict[0] = VERDICT_LIVE
     refusal[0] = REFUSAL_NONE
     if pool.is_closed:
@@ -78,6 +140,10 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
             refusal[0] = REFUSAL_CALLBACK
             return 0
         os_lock(&pool.heap_lock)
+        if is_put_off(pool):
+            os_unlock(&pool.heap_lock)
+            refusal[0] = REFUSAL_RESTORE
+            return 0
     verdict[0] = block_find(pool, address, &slab, &index)
     if verdict[0] == VERDICT_LIVE:
         record = atomic_load_u32(slab.records + index)
@@ -100,34 +166,16 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
         elif done < 0:
             refusal[0] = REFUSAL_LIMIT_BYTES
     if pool.is_locked:
+        if verdict[0] == VERDICT_LIVE and done == 0:
+            outer = open_call_begin(pool)
         os_unlock(&pool.heap_lock)
     if verdict[0] != VERDICT_LIVE or done < 0:
         return 0
-    if done > 0:
-        return address
-    moved = alloc_any(pool, size, 0, 0, <uint32_t>tag, to_hold, refusal)
-    if moved == 0:
-        return 0
-    if pool.is_locked:
-        # A callback or another thread may have freed the block while the lock was let go.
-        verdict[0] = block_find(pool, address, &slab, &index)
-        if verdict[0] != VERDICT_LIVE or slab.records[index] != record:
-            free_any(pool, moved, 0)
-            verdict[0] = VERDICT_DOUBLE
-            return 0
-    if pool.config.backing != BACKING_SPACE:
-        memcpy(<void *>moved, <void *>address, size if size < was else was)
-    elif pool.config.on_copy != NULL:
-        if pool.config.on_copy(pool.config.context, moved, address, size if size < was else was) != 0:
-            free_any(pool, moved, 0)
-            refusal[0] = REFUSAL_MEMORY
-            return 0
-    verdict[0] = free_any(pool, address, 0)
-    if verdict[0] != VERDICT_LIVE:
-        # The old block was lost to a racing free, or its slack was overwritten.
-        free_any(pool, moved, 0)
-        return 0
-    return moved
+    if done == 0:
+        address = realloc_move(pool, address, hold, to_hold, was, record, size, <uint32_t>tag, verdict, refusal)
+        if pool.is_locked:
+            open_call_end(pool, outer)
+    return address
 
 
 cdef uint64_t pool_realloc(pool_t *pool, uint64_t address, uint64_t size, int *verdict, int *refusal) noexcept nogil:
@@ -161,14 +209,41 @@ cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks,
     cdef heap_t *heap = heap_here(pool)
     if heap == NULL or count == 0:
         return
+    if pool.is_locked:
+        os_lock(&pool.heap_lock)
     heap.retired_total -= count
     if pool.is_counted or pool.is_locked:
+        # What other threads have live by now is above the old peak, perhaps.
         atomic_store_u64(&pool.peak_blocks, peak_blocks)
         atomic_store_u64(&pool.peak_bytes, peak_bytes)
+        peak_raise(&pool.peak_blocks, atomic_load_u64(&pool.live_blocks))
+        peak_raise(&pool.peak_bytes, atomic_load_u64(&pool.live_bytes))
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
 
 
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil:
+    cdef uint64_t done
+    cdef pool_t *outer
+    if not pool.is_locked:
+        return alloc_each(pool, size, count, addresses, refusal)
+    if thread_in_callback(pool):
+        refusal[0] = REFUSAL_CALLBACK
+        return 0
+    os_lock(&pool.heap_lock)
+    if is_put_off(pool):
+        os_unlock(&pool.heap_lock)
+        refusal[0] = REFUSAL_RESTORE
+        return 0
+    outer = open_call_begin(pool)
+    os_unlock(&pool.heap_lock)
+    done = alloc_each(pool, size, count, addresses, refusal)
+    open_call_end(pool, outer)
+    return done
+
+
+cdef uint64_t alloc_each(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses, int *refusal) noexcept nogil:
     cdef uint64_t i, done
     cdef uint64_t peak_blocks = pool.peak_blocks
     cdef uint64_t peak_bytes = pool.peak_bytes

@@ -100,12 +100,17 @@ cdef uint64_t bits_drain(slab_t *slab) noexcept nogil:
 
 
 cdef uint64_t late_bits_take(pool_t *pool, slab_t *slab) noexcept nogil:
-    """The same for a granule that was a slab when it was queued; it may be one again by now."""
+    """The same for a granule that was a slab when it was queued. It may be one again by now: then its owner is told."""
     cdef uint64_t count = 0
+    cdef heap_t *owner = NULL
     os_lock(&pool.arena_lock)
     if slab.kind != KIND_SLAB:
         count = bits_drain(slab)
+    else:
+        owner = slab.heap
     os_unlock(&pool.arena_lock)
+    if owner != NULL:
+        remote_notify(slab, owner)
     return count
 
 

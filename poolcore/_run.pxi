@@ -4,18 +4,45 @@
 # Clearing lowest bits of a granule's number meets that piece's start before anything else that is used.
 # So a run costs a few descriptors, however long.
 
+cdef inline uint64_t run_piece(uint64_t place, uint64_t end) noexcept nogil:
+    """Granules of the aligned piece that starts at `place`."""
+    cdef uint64_t step = place & (~place + 1)
+    while place + step > end:
+        step >>= 1
+    return step
+
+
 cdef void run_mark(pool_t *pool, uint64_t first, uint64_t count, uint8_t kind) noexcept nogil:
     cdef uint64_t place = first + 1
     cdef uint64_t end = first + count
     cdef uint64_t step
     while place < end:
-        step = place & (~place + 1)
-        while place + step > end:
-            step >>= 1
+        step = run_piece(place, end)
         granule_at(pool, place).kind = kind
         if kind == KIND_RUN_PART:
-            granule_at(pool, place).was = KIND_RUN_PART
             granule_at(pool, place).tags = <tag_t *>granule_at(pool, first)
+        place += step
+
+
+cdef void run_remember(pool_t *pool, uint64_t first, uint64_t count) noexcept nogil:
+    """For later, when it is free: that these granules of address space were inside a run. (Others know that from
+    arena_back_pages.) A run that is mapped as one marks only its pieces, which say themselves what they are of."""
+    cdef uint64_t end = first + count
+    cdef uint64_t place, step
+    cdef slab_t *slab
+    for place in range(first + 1, end if count <= MAPPED_ALONE or end < pool.committed_top else pool.committed_top):
+        slab = granule_at(pool, place)
+        slab.was = KIND_RUN_PART if count <= MAPPED_ALONE else KIND_NONE     # no slab stood above committed_top
+        slab.total = 0
+    if count <= MAPPED_ALONE:
+        return
+    place = first + 1
+    while place < end:
+        step = run_piece(place, end)
+        slab = granule_at(pool, place)
+        slab.was = KIND_RUN_PART
+        slab.base = granule_address(pool, first)
+        slab.total = count << pool.granule_shift
         place += step
 
 
@@ -34,26 +61,25 @@ cdef slab_t *run_find(pool_t *pool, uint64_t granule) noexcept nogil:
         at &= at - 1
 
 
-cdef slab_t *former_run_find(pool_t *pool, uint64_t granule) noexcept nogil:
-    """The freed run whose memory `granule` was last, as far as its marks still stand."""
+cdef bint is_in_former_run(pool_t *pool, uint64_t granule) noexcept nogil:
+    """Whether a free granule was inside a run when it was last used. Of one that was mapped as one, as far as the
+    mark of its piece still stands: it goes when that granule is used anew."""
     cdef uint64_t at = granule
-    cdef slab_t *slab
-    while True:
-        slab = granule_at(pool, at)
-        if slab.was == KIND_RUN_PART:
-            slab = <slab_t *>slab.tags
-        if slab.was == KIND_RUN:
-            at = granule_of(pool, slab)
-            return slab if at <= granule and granule_address(pool, granule) < slab.base + (slab.total or 1) else NULL
-        if at == 0:
-            return NULL
+    cdef slab_t *slab = granule_at(pool, at)
+    if slab.was == KIND_RUN_PART:
+        return True
+    while at and pool.config.backing == BACKING_SPACE:
         at &= at - 1
+        slab = granule_at(pool, at)
+        if slab.was in (KIND_RUN, KIND_RUN_PART) and granule_address(pool, granule) < slab.base + slab.total:
+            return True
+    return False
 
 
 cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignment, uint32_t record) noexcept nogil:
     """A run whose block has at least `size` bytes, or NULL. May let the heap lock go."""
     cdef bint is_guarded = False
-    cdef uint64_t need = size
+    cdef uint64_t need = size + red_zone_bytes(pool)
     cdef uint64_t count
     cdef int64_t first
     cdef slab_t *slab
@@ -96,7 +122,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
             is_backed = space_back(pool, first, count)
         os_lock(&pool.arena_lock)
     else:
-        is_backed = arena_back_pages(pool, first, count)
+        is_backed = arena_back_pages(pool, first, count, KIND_RUN_PART)
         if is_backed and is_guarded:
             is_backed = os_protect(<void *>(granule_address(pool, first + count) - page_bytes), page_bytes)
     if not is_backed:
@@ -118,6 +144,8 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     if is_guarded:
         slab.flags |= FLAG_GUARDED
     run_mark(pool, first, count, KIND_RUN_PART)
+    if pool.config.backing == BACKING_SPACE:
+        run_remember(pool, first, count)
     record_store(&slab.head, record)
     slab.kind = KIND_RUN
     pool.run_total += 1
@@ -176,7 +204,6 @@ cdef bint run_resize(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil:
         slab.granules = <uint32_t>need
         slab.total = size
         run_mark(pool, first, need, KIND_RUN_PART)
-        granule_at(pool, first + need).was = KIND_NONE
         arena_give(pool, first + need, count - need)
         os_unlock(&pool.arena_lock)
         return True
@@ -195,7 +222,7 @@ cdef bint run_resize(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil:
     else:
         os_unlock(&pool.arena_lock)
         return False
-    if not arena_back_pages(pool, end, more):
+    if not arena_back_pages(pool, end, more, KIND_RUN_PART):
         arena_give(pool, end, more)
         os_unlock(&pool.arena_lock)
         return False

@@ -14,13 +14,13 @@ cdef uint64_t guarded_address(slab_t *slab, uint32_t index, uint64_t size, uint6
 
 
 cdef inline bint slab_has_rest(slab_t *slab) noexcept nogil:
-    """Whether one more block would start in the granule and end behind it."""
+    """Whether a block more would start in the granule and end behind it. It has a record, which the fast free reads."""
     return not slab.flags & FLAG_GUARDED and <uint64_t>slab.block_count * slab.block_bytes < GRANULE_BYTES
 
 
 cdef uint64_t slab_records_bytes(slab_t *slab) noexcept nogil:
     # A guarded slab keeps a second record per block: how far its address is from the guard page.
-    return (<uint64_t>slab.block_count + slab_has_rest(slab)) * (8 if slab.flags & FLAG_GUARDED else 4)
+    return <uint64_t>slab.block_count * (8 if slab.flags & FLAG_GUARDED else 4)
 
 
 cdef uint64_t block_address(slab_t *slab, uint32_t index) noexcept nogil:
@@ -98,7 +98,7 @@ cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
 cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
     """Records for a slab that is being formatted. The granule keeps those of its last slab until it needs
     others: a stale free by another thread may be reading them. Under arena_lock."""
-    cdef uint64_t size = slab_records_bytes(slab)
+    cdef uint64_t size = slab_records_bytes(slab) + slab_has_rest(slab) * sizeof(uint32_t)
     cdef uint32_t *records = slab.records
     cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
     cdef uint8_t record_bin = <uint8_t>meta_bin(&units)
@@ -136,10 +136,26 @@ cdef void slab_carve(slab_t *slab) noexcept nogil:
     slab.head = first
 
 
+cdef void slab_carve_again(slab_t *slab, uint32_t count) noexcept nogil:
+    """Links the first blocks of a slab that stood here before, in address order: which of them were never handed
+    out is not forgotten."""
+    cdef uint32_t i
+    for i in range(count):
+        record_store(slab.records + i, (record_load(slab.records + i) & RECORD_VIRGIN)
+                     | (i + 1 if i + 1 < count else LINK_NONE))
+    slab.carved = <uint16_t>count
+    used_add(slab, count)
+    slab.head = 0
+
+
 cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_class, bint is_guarded) noexcept nogil:
     """Makes a taken granule a slab with its first blocks linked. Under arena_lock. False: no metadata left."""
     cdef uint64_t stride
     cdef uint32_t i
+    cdef uint32_t kept = 0
+    if (slab.was == KIND_SLAB and slab.record_bin and not is_guarded
+            and slab.block_bytes == pool.class_bytes[size_class] and slab.block_count == pool.class_blocks[size_class]):
+        kept = slab.carved
     slab.base = granule_address(pool, granule_of(pool, slab))
     slab.block_bytes = pool.class_bytes[size_class]
     slab.block_count = <uint16_t>pool.class_blocks[size_class]
@@ -167,7 +183,10 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
     slab.heap = heap
     slab.owner = slab_fast_owner(slab)
     slab.granules = 1
-    slab_carve(slab)
+    if kept:
+        slab_carve_again(slab, kept)
+    else:
+        slab_carve(slab)
     slab.kind = KIND_SLAB
     slab.was = KIND_NONE
     heap.slab_count += 1

@@ -4,7 +4,7 @@
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x4E534350     # "PCSN"
-    SNAPSHOT_VERSION = 1
+    SNAPSHOT_VERSION = 2
 
 cdef struct snapshot_t:
     uint32_t magic
@@ -59,7 +59,8 @@ cdef struct snapshot_granule_t:
     uint8_t place
     uint8_t flags
     uint8_t has_tags
-    uint8_t unused[6]
+    uint8_t has_records
+    uint8_t unused[5]
 
 
 cdef uint64_t checksum(const uint8_t *data, uint64_t size) noexcept nogil:
@@ -91,10 +92,15 @@ cdef inline bint is_used_granule(slab_t *slab) noexcept nogil:
     return slab.kind != KIND_NONE or slab.was != KIND_NONE or slab.flags != 0
 
 
+cdef inline bint has_records(slab_t *slab) noexcept nogil:
+    """A slab's; and those that a free granule keeps, which tell its former blocks from what never was one."""
+    return slab.kind == KIND_SLAB or slab.was == KIND_SLAB and slab.record_bin != 0
+
+
 cdef uint64_t granule_extra_bytes(slab_t *slab) noexcept nogil:
     """Of records and tags behind a granule's descriptor, padded to 8."""
     cdef uint64_t size = 0
-    if slab.kind == KIND_SLAB:
+    if has_records(slab):
         size = slab_records_bytes(slab)
     if slab.tags != NULL and slab.kind in (KIND_SLAB, KIND_RUN):
         size = ((size + 7) & ~<uint64_t>7) + <uint64_t>slab.block_count * sizeof(tag_t)
@@ -110,12 +116,23 @@ cdef uint64_t snapshot_size(pool_t *pool) noexcept nogil:
     return size
 
 
+cdef bint snapshot_begin(pool_t *pool) noexcept nogil:
+    """Takes the heap lock at a moment at which no granule waits for a callback. False, without the lock: the caller
+    is such a callback, or the pool is closed."""
+    cdef bint is_inside = thread_in_callback(pool)
+    os_lock(&pool.heap_lock)
+    while pool.map_calls and not is_inside and not pool.is_closed:
+        os_wait(&pool.settled, &pool.heap_lock)
+    if pool.map_calls or pool.is_closed:
+        os_unlock(&pool.heap_lock)
+        return False
+    return True
+
+
 cdef uint64_t pool_snapshot_bytes(pool_t *pool) noexcept nogil:
     cdef uint64_t size
-    if pool.is_closed:
+    if not snapshot_begin(pool):
         return 0
-    thread_here()
-    os_lock(&pool.heap_lock)
     size = snapshot_size(pool)
     os_unlock(&pool.heap_lock)
     return size
@@ -130,10 +147,8 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
     cdef uint64_t granule, i, size
     cdef char *place = out + sizeof(snapshot_t)
     cdef uint64_t *addresses
-    if pool.is_closed:
+    if not snapshot_begin(pool):
         return 0
-    thread_here()
-    os_lock(&pool.heap_lock)
     size = snapshot_size(pool)
     if size > capacity:
         os_unlock(&pool.heap_lock)
@@ -187,7 +202,7 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
         entry.granules = slab.granules
         entry.next = slab_number(pool, slab.next)
         entry.prev = slab_number(pool, slab.prev)
-        if slab.kind == KIND_RUN_PART or slab.was == KIND_RUN_PART:
+        if slab.kind == KIND_RUN_PART:
             entry.part_of = slab_number(pool, <slab_t *>slab.tags)
         entry.block_bytes = slab.block_bytes
         entry.block_count = slab.block_count
@@ -200,7 +215,8 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
         entry.has_tags = slab.tags != NULL and slab.kind in (KIND_SLAB, KIND_RUN)
         place += sizeof(snapshot_granule_t)
         size = granule_extra_bytes(slab)
-        if slab.kind == KIND_SLAB:
+        entry.has_records = has_records(slab)
+        if entry.has_records:
             memcpy(place, slab.records, slab_records_bytes(slab))
             # A Buffer is of this process: its block is a plain live one in the snapshot.
             for i in range(slab.carved):
@@ -224,52 +240,229 @@ cdef void records_unhold(uint32_t *record) noexcept nogil:
         record[0] = RECORD_LIVE | (record[0] & RECORD_SIZE)
 
 
-cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil:
-    """0; or -1 and `why`, the pool as it was, except that a refusal of on_map comes when it is already restored."""
+# ---- What is mapped -------------------------------------------------------------------------------------------
+# A state of an address-space pool says which addresses are mapped: granules with FLAG_BACKED, runs that are mapped
+# by themselves, and live blocks of guarded slabs.
+
+cdef struct range_t:
+    uint64_t start
+    uint64_t end
+
+# Ascending, none touching the next.
+cdef struct ranges_t:
+    range_t *places             # NULL: they are only counted, before those that touch are joined
+    uint64_t count
+    uint64_t end                # of the last
+
+
+cdef bint ranges_add(ranges_t *ranges, uint64_t start, uint64_t end) noexcept nogil:
+    """False: it does not lie behind the last."""
+    if start < ranges.end or end <= start:
+        return False
+    if ranges.places == NULL:
+        ranges.count += 1
+    elif ranges.count and start == ranges.end:
+        ranges.places[ranges.count - 1].end = end
+    else:
+        ranges.places[ranges.count].start = start
+        ranges.places[ranges.count].end = end
+        ranges.count += 1
+    ranges.end = end
+    return True
+
+
+cdef void ranges_less(const ranges_t *ranges, const ranges_t *less, ranges_t *rest) noexcept nogil:
+    """`rest` gets what is in `ranges` and not in `less`: at most as many as both have."""
+    cdef uint64_t i, start, end
+    cdef uint64_t k = 0
+    rest.count = 0
+    rest.end = 0
+    for i in range(ranges.count):
+        start = ranges.places[i].start
+        end = ranges.places[i].end
+        while k < less.count and less.places[k].end <= start:
+            k += 1
+        while k < less.count and less.places[k].start < end:
+            ranges_add(rest, start, less.places[k].start)
+            start = less.places[k].end
+            if start >= end:
+                break
+            k += 1
+        ranges_add(rest, start, end)
+
+
+cdef void ranges_join(const ranges_t *one, const ranges_t *other, ranges_t *both) noexcept nogil:
+    """Of two that share nothing."""
+    cdef uint64_t i = 0
+    cdef uint64_t k = 0
+    both.count = 0
+    both.end = 0
+    while i < one.count or k < other.count:
+        if k == other.count or i < one.count and one.places[i].start < other.places[k].start:
+            ranges_add(both, one.places[i].start, one.places[i].end)
+            i += 1
+        else:
+            ranges_add(both, other.places[k].start, other.places[k].end)
+            k += 1
+
+
+cdef bint ranges_add_granule(pool_t *pool, ranges_t *ranges, uint64_t granule, uint8_t kind, uint8_t flags,
+                             uint64_t granules, uint64_t carved, uint64_t block_bytes,
+                             const uint32_t *records) noexcept nogil:
+    """What a granule's descriptor, or its entry in a snapshot, says."""
+    cdef uint64_t start = granule_address(pool, granule)
+    cdef uint64_t at
+    cdef uint64_t i
+    if kind == KIND_RUN and (granules > MAPPED_ALONE or flags & FLAG_GUARDED):
+        return ranges_add(ranges, start, start + (granules << pool.granule_shift)
+                          - (page_bytes if flags & FLAG_GUARDED else 0))
+    if kind == KIND_SLAB and flags & FLAG_GUARDED:
+        for i in range(carved):
+            at = start + i * block_bytes
+            if records[i] & RECORD_STATE not in (0, RECORD_QUARANTINED) and not ranges_add(
+                    ranges, at, at + block_bytes - page_bytes):
+                return False
+    elif flags & FLAG_BACKED:
+        return ranges_add(ranges, start, start + pool.granule_bytes)
+    return True
+
+
+cdef void ranges_of_pool(pool_t *pool, ranges_t *ranges) noexcept nogil:
+    cdef uint64_t granule = 0
+    cdef uint64_t end
+    cdef slab_t *slab
+    ranges.count = 0
+    ranges.end = 0
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        end = granule + (slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1)
+        ranges_add_granule(pool, ranges, granule, slab.kind, slab.flags, slab.granules, slab.carved, slab.block_bytes,
+                           slab.records)
+        granule += 1
+        # No granule at or above committed_top is mapped by itself, and none inside a run that is mapped as one.
+        while granule < end and granule < pool.committed_top:
+            if granule_at(pool, granule).flags & FLAG_BACKED:
+                ranges_add(ranges, granule_address(pool, granule), granule_address(pool, granule + 1))
+            granule += 1
+        granule = end
+
+
+# ---- Restoring ------------------------------------------------------------------------------------------------
+# The snapshot is read to its end before anything changes, and calls that are between two of their steps are waited
+# for. From there on nobody else maps or unmaps and requests are refused, so that the pool is whole, as it was, whenever
+# the lock is let go. What the snapshot has and the pool has not is mapped; when that is refused, it is unmapped again.
+# Then the pool becomes the snapshot, in one go, and last of all what nobody needs any more is unmapped. At every moment
+# all that the pool says is mapped is mapped. Frees and questions go on meanwhile; a free before that moment is undone
+# by it, as are those before the restore.
+
+cdef const char *snapshot_fault(pool_t *pool, const char *data, uint64_t size) noexcept nogil:
+    """What keeps a snapshot from being restored, or NULL. Then nothing in it leads outside of it or of the pool."""
+    cdef const snapshot_t *head = <const snapshot_t *>data
+    cdef uint64_t i
+    if size < sizeof(snapshot_t) + 8 or head.magic != SNAPSHOT_MAGIC:
+        return "not a snapshot"
+    if head.version != SNAPSHOT_VERSION:
+        return "a snapshot of another version"
+    if head.bytes != size or (<const uint64_t *>(data + size - 8))[0] != checksum(<const uint8_t *>data, size - 8):
+        return "a damaged snapshot"
+    if head.base != pool.base or head.span != pool.span or head.shape != snapshot_shape(pool):
+        return "a snapshot of a pool with another address space, other size classes or policies"
+    if (head.top > pool.granule_count or head.committed_top > pool.granule_count
+            or head.quarantine_count > pool.quarantine_capacity
+            or head.quarantine_count > (size - 8 - sizeof(snapshot_t)) // sizeof(uint64_t)):
+        return "a damaged snapshot"
+    for i in range(BIN_COUNT):
+        if head.bins[i] > head.top:
+            return "a damaged snapshot"
+    for i in range(CLASS_MAX):
+        if head.current[i] > head.top or head.partial[i] > head.top or head.empty[i] > head.top:
+            return "a damaged snapshot"
+    return NULL
+
+
+cdef bint entry_is_good(pool_t *pool, const snapshot_t *head, const snapshot_granule_t *entry) noexcept nogil:
+    cdef uint64_t stride, blocks
+    if entry.granule >= head.top or entry.next > head.top or entry.prev > head.top or entry.part_of > head.top:
+        return False
+    if entry.has_tags and entry.kind not in (KIND_SLAB, KIND_RUN):
+        return False
+    if entry.has_records and (
+            entry.kind not in (KIND_SLAB, KIND_FREE, KIND_FREE_END, KIND_NONE)
+            or entry.carved > entry.block_count or entry.block_count > pool.granule_bytes // ALIGNMENT):
+        return False
+    if entry.kind == KIND_SLAB:
+        if entry.size_class >= pool.class_count or entry.place > PLACE_EMPTY or not entry.has_records:
+            return False
+        stride = pool.class_bytes[entry.size_class]
+        blocks = pool.class_blocks[entry.size_class]
+        if entry.flags & FLAG_GUARDED:
+            stride = guarded_stride(stride)
+            blocks = pool.granule_bytes // stride
+        return entry.block_bytes == stride and entry.block_count == blocks
+    if entry.kind == KIND_RUN or entry.kind == KIND_FREE:
+        if entry.granules == 0 or entry.granules > head.top - entry.granule:
+            return False
+        return entry.kind == KIND_FREE or entry.block_count == 1 and entry.carved == 1
+    return entry.kind in (KIND_NONE, KIND_FREE_END, KIND_RUN_PART)
+
+
+cdef uint64_t entry_extra_bytes(const snapshot_granule_t *entry) noexcept nogil:
+    """Of records and tags behind an entry, padded to 8."""
+    cdef uint64_t size = 0
+    if entry.has_records:
+        size = <uint64_t>entry.block_count * (8 if entry.flags & FLAG_GUARDED else 4)
+    if entry.has_tags:
+        size = ((size + 7) & ~<uint64_t>7) + <uint64_t>entry.block_count * sizeof(tag_t)
+    return (size + 7) & ~<uint64_t>7
+
+
+cdef uint64_t meta_units_of(uint64_t size) noexcept nogil:
+    cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
+    meta_bin(&units)
+    return units
+
+
+cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ranges_t *ranges) noexcept nogil:
+    """Goes through the granules of a snapshot without fault: what is wrong, or NULL and what it has mapped."""
     cdef const snapshot_t *head = <const snapshot_t *>data
     cdef const snapshot_granule_t *entry
-    cdef const char *place
-    cdef heap_t *heap
+    cdef const char *place = data + sizeof(snapshot_t)
+    cdef const char *end = data + size - 8 - head.quarantine_count * sizeof(uint64_t)
+    cdef uint64_t next_granule = 0
+    cdef uint64_t meta_units = 1
+    ranges.count = 0
+    ranges.end = 0
+    while place < end:
+        entry = <const snapshot_granule_t *>place
+        if <uint64_t>(end - place) < sizeof(snapshot_granule_t):
+            return "a damaged snapshot"
+        place += sizeof(snapshot_granule_t)
+        if (entry.granule < next_granule or not entry_is_good(pool, head, entry)
+                or <uint64_t>(end - place) < entry_extra_bytes(entry)
+                or not ranges_add_granule(pool, ranges, entry.granule, entry.kind, entry.flags, entry.granules,
+                                          entry.carved, entry.block_bytes, <const uint32_t *>place)):
+            return "a damaged snapshot"
+        next_granule = entry.granule + 1
+        place += entry_extra_bytes(entry)
+        # As records_make, with one for the rest, and tags_make will ask for it.
+        if entry.has_records:
+            meta_units += meta_units_of((<uint64_t>entry.block_count + 1) * (8 if entry.flags & FLAG_GUARDED else 4))
+        if entry.has_tags:
+            meta_units += meta_units_of(<uint64_t>entry.block_count * sizeof(tag_t))
+    if meta_units * META_UNIT > pool.meta.reserved:
+        return "no memory"
+    return NULL
+
+
+cdef void snapshot_become(pool_t *pool, const char *data, uint64_t size) noexcept nogil:
+    """The pool is what the snapshot says from here on. Under both locks."""
+    cdef const snapshot_t *head = <const snapshot_t *>data
+    cdef const snapshot_granule_t *entry
+    cdef const char *place = data + sizeof(snapshot_t)
+    cdef const char *end = data + size - 8 - head.quarantine_count * sizeof(uint64_t)
+    cdef heap_t *heap = pool.shared_heap
     cdef slab_t *slab
-    cdef uint64_t i, extra
-    cdef uint8_t *was_backed
-    cdef uint8_t *is_backed
-    cdef uint64_t was_top
-    cdef int answer = 0
-    why[0] = NULL
-    if size < sizeof(snapshot_t) + 8 or head.magic != SNAPSHOT_MAGIC:
-        why[0] = "not a snapshot"
-        return -1
-    if head.version != SNAPSHOT_VERSION:
-        why[0] = "a snapshot of another version"
-        return -1
-    if head.bytes != size or (<const uint64_t *>(data + size - 8))[0] != checksum(<const uint8_t *>data, size - 8):
-        why[0] = "a damaged snapshot"
-        return -1
-    if head.base != pool.base or head.span != pool.span or head.shape != snapshot_shape(pool):
-        why[0] = "a snapshot of a pool with another address space, other size classes or policies"
-        return -1
-    if thread_in_callback(pool):
-        why[0] = "restore from inside on_map or on_unmap"
-        return -1
-    os_lock(&pool.heap_lock)
-    if pool.is_closed:
-        os_unlock(&pool.heap_lock)
-        why[0] = "the pool is closed"
-        return -1
-    # What is mapped now goes, guarded blocks and long runs with it, unless the snapshot has it too.
-    was_top = pool.top
-    extra = (was_top if was_top > head.top else head.top) + 1
-    was_backed = <uint8_t *>os_map(2 * extra)
-    if was_backed == NULL:
-        os_unlock(&pool.heap_lock)
-        why[0] = "no memory"
-        return -1
-    is_backed = was_backed + extra
-    space_unback_special(pool)
-    for i in range(was_top):
-        was_backed[i] = granule_at(pool, i).flags & FLAG_BACKED
-    heap = pool.shared_heap
+    cdef uint64_t i, tags_bytes
     space_forget(pool)
     pool.top = head.top
     pool.committed_top = head.committed_top
@@ -299,8 +492,7 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
         heap.current[i] = &slab_none if head.current[i] == 0 else slab_numbered(pool, head.current[i])
         heap.partial[i] = slab_numbered(pool, head.partial[i])
         heap.empty[i] = slab_numbered(pool, head.empty[i])
-    place = data + sizeof(snapshot_t)
-    while <uint64_t>(place - data) < size - 8 - head.quarantine_count * sizeof(uint64_t):
+    while place < end:
         entry = <const snapshot_granule_t *>place
         place += sizeof(snapshot_granule_t)
         slab = granule_at(pool, entry.granule)
@@ -326,29 +518,21 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
             slab.tags = <tag_t *>slab_numbered(pool, entry.part_of)
         if slab.kind == KIND_SLAB:
             slab.heap = heap
+        if entry.has_records:
             records_make(pool, slab)
             memcpy(slab.records, place, slab_records_bytes(slab))
-        elif slab.kind == KIND_RUN:
+        if slab.kind == KIND_RUN:
             slab.records = &slab.head
+        place += entry_extra_bytes(entry)
         if entry.has_tags:
-            slab.tags = <tag_t *>meta_alloc(pool, slab.block_count * sizeof(tag_t), False)
-        extra = granule_extra_bytes(slab)
-        if entry.has_tags:
-            memcpy(slab.tags, place + extra - slab.block_count * sizeof(tag_t), slab.block_count * sizeof(tag_t))
-        place += extra
-    memcpy(pool.quarantine, place, head.quarantine_count * sizeof(uint64_t))
-    for i in range(pool.top):
-        is_backed[i] = granule_at(pool, i).flags & FLAG_BACKED
-    answer = space_reconcile(pool, was_backed, is_backed, was_top if was_top > pool.top else pool.top)
-    os_unlock(&pool.heap_lock)
-    os_release(was_backed, 2 * ((was_top if was_top > head.top else head.top) + 1))
-    if answer != 0:
-        why[0] = "on_map refused an extent of the snapshot"
-    return answer
+            tags_bytes = <uint64_t>slab.block_count * sizeof(tag_t)
+            slab.tags = <tag_t *>meta_alloc(pool, tags_bytes, False)
+            memcpy(slab.tags, place - tags_bytes, tags_bytes)
+    memcpy(pool.quarantine, end, head.quarantine_count * sizeof(uint64_t))
 
 
 cdef void space_forget(pool_t *pool) noexcept nogil:
-    """Every Buffer dead, every descriptor and record as never used. Nothing is unmapped."""
+    """Every Buffer dead, every descriptor as never used, all metadata free. Nothing is unmapped. Under both locks."""
     cdef uint64_t granule
     cdef uint32_t i
     cdef slab_t *slab
@@ -359,75 +543,142 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
             for i in range(slab.carved):
                 if slab.records[i] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
                     hold_kill(slab, i)
-                slab.records[i] = 0
-        if slab.kind == KIND_SLAB:
-            meta_free(pool, slab.holders, <uint64_t>slab.block_count * sizeof(void *), False)
-        records_drop(pool, slab)
-        if slab.kind == KIND_SLAB or slab.kind == KIND_RUN:
-            meta_free(pool, slab.tags, <uint64_t>slab.block_count * sizeof(tag_t), False)
         if is_used_granule(slab):
             memset(slab, 0, sizeof(slab_t))
     memset(pool.bins, 0, sizeof(pool.bins))
+    # Fresh metadata is zeroed, and here none is read by a thread without the lock.
+    memset(<void *>(pool.meta.base + META_UNIT), 0, pool.meta.used - META_UNIT)
+    memset(pool.meta.free_records, 0, sizeof(pool.meta.free_records))
+    memset(pool.meta.free_others, 0, sizeof(pool.meta.free_others))
+    pool.meta.used = META_UNIT
     heap.late_double_frees = 0
 
 
+cdef int restore_begin(pool_t *pool, const char **why) noexcept nogil:
+    """RESTORE_RUNS, at a moment at which no other call is between two of its steps. Under heap_lock."""
+    while pool.restoring != RESTORE_NONE and not pool.is_closed:
+        os_wait(&pool.settled, &pool.heap_lock)
+    pool.restoring = RESTORE_WAITS      # no more such calls begin
+    while (pool.map_calls or pool.open_calls) and not pool.is_closed:
+        os_wait(&pool.settled, &pool.heap_lock)
+    if pool.is_closed:
+        why[0] = "the pool is closed"
+        return -1
+    pool.restoring = RESTORE_RUNS
+    return 0
+
+
+cdef bint restore_map(pool_t *pool, ranges_t *wanted) noexcept nogil:
+    """Calls on_map for each. False: one was refused, and `wanted` has those before it."""
+    cdef uint64_t i
+    cdef range_t *place
+    if pool.config.on_map == NULL:
+        return True
+    for i in range(wanted.count):
+        place = wanted.places + i
+        if space_tell(pool, pool.config.on_map, place.start, place.end - place.start) != 0:
+            wanted.count = i
+            return False
+    return True
+
+
+cdef void restore_unmap(pool_t *pool, ranges_t *mapped, ranges_t *needed, ranges_t *rest) noexcept nogil:
+    """Unmaps what is in `mapped` and the pool does not say is; again as long as frees make that more."""
+    cdef ranges_t *swapped
+    cdef uint64_t i
+    while pool.config.on_unmap != NULL:
+        ranges_of_pool(pool, needed)
+        ranges_less(mapped, needed, rest)
+        if rest.count == 0:
+            break
+        for i in range(rest.count):
+            space_tell(pool, pool.config.on_unmap, rest.places[i].start, rest.places[i].end - rest.places[i].start)
+        swapped = mapped
+        mapped = needed
+        needed = swapped
+
+
+cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char **why) noexcept nogil:
+    """See _pool.pxd. After -1 or -2 the pool is as it was but for what others, or callbacks, freed meanwhile."""
+    cdef ranges_t mapped, wanted, missing, joined
+    cdef uint64_t capacity, scratch_bytes
+    cdef range_t *scratch
+    cdef thread_t *thread
+    why[0] = snapshot_fault(pool, data, size)
+    if why[0] != NULL:
+        return -1
+    thread = thread_here()
+    if thread != NULL and (thread.in_callback == pool or thread.in_open_call == pool):
+        why[0] = "from inside one of its callbacks"
+        return -2
+    os_lock(&pool.heap_lock)
+    if restore_begin(pool, why) != 0:
+        os_unlock(&pool.heap_lock)
+        return -1
+    mapped.places = NULL
+    wanted.places = NULL
+    ranges_of_pool(pool, &mapped)
+    why[0] = snapshot_read(pool, data, size, &wanted)
+    # Pieces only go until the end, so no list of them, their sums or differences gets longer than this.
+    capacity = 3 * (mapped.count + wanted.count) + 1
+    scratch_bytes = 4 * capacity * sizeof(range_t)
+    scratch = NULL if why[0] != NULL else <range_t *>os_map(scratch_bytes)
+    if scratch != NULL:
+        mapped.places = scratch
+        wanted.places = scratch + capacity
+        missing.places = scratch + 2 * capacity
+        joined.places = scratch + 3 * capacity
+        ranges_of_pool(pool, &mapped)
+        snapshot_read(pool, data, size, &wanted)
+        ranges_less(&wanted, &mapped, &missing)
+        if restore_map(pool, &missing):
+            os_lock(&pool.arena_lock)
+            snapshot_become(pool, data, size)
+            os_unlock(&pool.arena_lock)
+        else:
+            why[0] = "on_map refused an extent of the snapshot"
+        ranges_join(&mapped, &missing, &joined)
+        restore_unmap(pool, &joined, &mapped, &missing)
+    elif why[0] == NULL:
+        why[0] = "no memory"
+    pool.restoring = RESTORE_NONE
+    os_wake(&pool.settled)
+    os_unlock(&pool.heap_lock)
+    if scratch != NULL:
+        os_release(scratch, scratch_bytes)
+    return 0 if why[0] == NULL else -1
+
+
+cdef void pool_await_restore(pool_t *pool) noexcept nogil:
+    if not pool.is_locked or thread_in_callback(pool):
+        return
+    os_lock(&pool.heap_lock)
+    while pool.restoring != RESTORE_NONE and not pool.is_closed:
+        os_wait(&pool.settled, &pool.heap_lock)
+    os_unlock(&pool.heap_lock)
+
+
+# What close has to unmap that is not mapped by whole granules: long runs and guarded blocks.
+
 cdef void space_unback_special(pool_t *pool) noexcept nogil:
-    """Unmaps what is not mapped by whole granules: long runs and guarded blocks."""
     cdef uint64_t granule = 0
     cdef slab_t *slab
     while granule < pool.top:
         slab = granule_at(pool, granule)
         if slab.kind == KIND_RUN and (slab.granules > MAPPED_ALONE or slab.flags & FLAG_GUARDED):
-            special_call(pool, slab, pool.config.on_unmap)
+            special_unmap(pool, slab)
         elif slab.kind == KIND_SLAB and slab.flags & FLAG_GUARDED:
-            special_call(pool, slab, pool.config.on_unmap)
+            special_unmap(pool, slab)
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
 
 
-cdef int special_call(pool_t *pool, slab_t *slab, map_call_t call) noexcept nogil:
-    """`call` for each mapped piece of a long or guarded run, or a guarded slab."""
+cdef void special_unmap(pool_t *pool, slab_t *slab) noexcept nogil:
     cdef uint32_t i
-    cdef int answer = 0
     if slab.kind == KIND_RUN:
-        return space_call(pool, call, granule_address(pool, granule_of(pool, slab)),
-                          (<uint64_t>slab.granules << pool.granule_shift)
-                          - (page_bytes if slab.flags & FLAG_GUARDED else 0))
+        space_call(pool, pool.config.on_unmap, granule_address(pool, granule_of(pool, slab)),
+                   (<uint64_t>slab.granules << pool.granule_shift) - (page_bytes if slab.flags & FLAG_GUARDED else 0))
+        return
     for i in range(slab.carved):
         if slab.records[i] & RECORD_STATE not in (0, RECORD_QUARANTINED):
-            answer |= space_call(pool, call, slab.base + <uint64_t>i * slab.block_bytes, slab.block_bytes - page_bytes)
-    return answer
-
-
-cdef int space_reconcile(pool_t *pool, const uint8_t *was, const uint8_t *now, uint64_t count) noexcept nogil:
-    """Unmaps granules that are mapped and should not be, then maps those that should."""
-    cdef uint64_t i = 0
-    cdef uint64_t start
-    cdef int answer = 0
-    cdef slab_t *slab
-    while i < count:
-        start = i
-        while i < count and was[i] and not now[i]:
-            i += 1
-        if i > start:
-            space_call(pool, pool.config.on_unmap, granule_address(pool, start), (i - start) << pool.granule_shift)
-        else:
-            i += 1
-    i = 0
-    while i < count:
-        start = i
-        while i < count and now[i] and not was[i]:
-            i += 1
-        if i > start:
-            answer |= space_call(pool, pool.config.on_map, granule_address(pool, start),
-                                 (i - start) << pool.granule_shift)
-        else:
-            i += 1
-    i = 0
-    while i < pool.top:
-        slab = granule_at(pool, i)
-        if slab.kind == KIND_RUN and (slab.granules > MAPPED_ALONE or slab.flags & FLAG_GUARDED):
-            answer |= special_call(pool, slab, pool.config.on_map)
-        elif slab.kind == KIND_SLAB and slab.flags & FLAG_GUARDED:
-            answer |= special_call(pool, slab, pool.config.on_map)
-        i += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
-    return answer
+            space_call(pool, pool.config.on_unmap, slab.base + <uint64_t>i * slab.block_bytes,
+                       slab.block_bytes - page_bytes)

@@ -11,6 +11,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from "poolcore_platform.h" nogil:
     ctypedef struct os_lock_t:
         pass
+    ctypedef struct os_condition_t:
+        pass
 
 
 # What `free` found at an address. Values are part of the C interface.
@@ -35,6 +37,7 @@ cdef enum refusal_t:
     REFUSAL_FAULT = 5           # the Faults policy chose this request
     REFUSAL_ALIGNMENT = 6       # not a power of two, or larger than half the arena
     REFUSAL_CALLBACK = 7        # called from inside on_map or on_unmap
+    REFUSAL_RESTORE = 8         # another thread restores a snapshot; later it may be granted
 
 cdef enum:
     GRANULE_SHIFT = 16          # the only shift the fast free knows; other pools take the slow one
@@ -81,7 +84,7 @@ cdef enum kind_t:
     KIND_TAKEN = 3              # taken from the arena, not formatted yet
     KIND_SLAB = 4
     KIND_RUN = 5                # first granule of a run
-    KIND_RUN_PART = 6           # a granule inside a run that leads to the first (see run_mark)
+    KIND_RUN_PART = 6           # a granule inside a run; as `kind`, one that leads to the first (see run_mark)
 
 # Where a slab is (slab_t.place).
 cdef enum place_t:
@@ -104,6 +107,12 @@ cdef enum huge_t:
     HUGE_NEVER = 0
     HUGE_ALWAYS = 1
     HUGE_GROWTH = 2             # what is committed beyond the first 4 MiB
+
+# What a restore does (pool_t.restoring). While it does anything, requests are refused.
+cdef enum restoring_t:
+    RESTORE_NONE = 0
+    RESTORE_WAITS = 1           # until calls that are between two steps are through
+    RESTORE_RUNS = 2            # it alone maps and unmaps
 
 # How an allocation is wanted (alloc_ex) and a free (free_ex).
 cdef enum:
@@ -207,7 +216,8 @@ cdef struct thread_t:
     uint32_t gather_word
     uint32_t gather_count
     thread_t *next
-    pool_t *in_callback         # whose callback this thread is in
+    pool_t *in_callback         # whose on_map or on_unmap this thread is in
+    pool_t *in_open_call        # in whose open_calls this thread is counted
     uint64_t id
 
 cdef struct event_t:
@@ -319,6 +329,12 @@ cdef struct pool_t:
     uint64_t mapped_address     # of the reservation that the arena lies in; 0: not ours
     uint64_t mapped_bytes
     uint64_t descriptor_bytes
+
+    # address space, under heap_lock: who may find the pool between two of its states
+    uint8_t restoring           # restoring_t
+    uint32_t map_calls          # on_map and on_unmap that run: granules are taken that no record tells of
+    uint32_t open_calls         # reallocs and batches that let the lock go and will take it again
+    os_condition_t settled      # one of these three may be 0 again
 
     # exact in pools that are counted or locked: live = sum over the records, peak = the highest live was
     uint64_t live_blocks

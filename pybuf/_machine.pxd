@@ -18,6 +18,13 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from poolcore cimport Buffer, Pool, pool_t
 from pybuf._platform cimport os_condition_t, os_lock_t, rarely
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+    void Py_INCREF(object o)
+    void Py_XDECREF(PyObject *o)
+    PyObject *PyTuple_GET_ITEM(PyObject *o, Py_ssize_t i)
+    void PyTuple_SET_ITEM(PyObject *o, Py_ssize_t i, PyObject *item)
+
 # ---- what a machine is made of ------------------------------------------------------------------
 
 # Kinds of pools (an index may not be a named enum).
@@ -266,21 +273,23 @@ cdef class MachineBase:
     cdef object __weakref__
 
 
-# The default machine's object, a MachineBase made on first use and kept for ever; NULL before.
-cdef PyObject *default_machine
-# How many threads of C entered a machine, and whether Python ever did: the default machine is found without looking.
-cdef uint32_t entered_by_c
-cdef int entered_by_python
-
 # The machine that a Python or ctypes door acts on: borrowed, never NULL without an exception.
 cdef PyObject *machine_of_context() except NULL
+# The default machine's object, as long as Python entered no other; NULL: machine_of_context must be asked.
+cdef PyObject *machine_alone
 cdef inline PyObject *machine_now() except NULL:
-    """The machine that a Python or ctypes door acts on; borrowed."""
-    return machine_of_context() if rarely(entered_by_python or default_machine == NULL) else default_machine
-
+    """The machine that a Python or ctypes door acts on, a MachineBase; borrowed."""
+    return machine_of_context() if rarely(machine_alone == NULL) else machine_alone
 
 # That of a C door without a context: what this OS thread entered, else the default.
 cdef machine_t *machine_of_thread() noexcept nogil
+cdef uint32_t entered_by_c                  # threads that entered one
+cdef machine_t *first_machine               # the default one
+cdef inline machine_t *machine_here() noexcept nogil:
+    """The machine that a C door without a context acts on."""
+    return machine_of_thread() if rarely(entered_by_c != 0) else first_machine
+
+
 cdef void machine_thread_enter(machine_t *machine) noexcept nogil       # NULL: leaves
 cdef machine_t *machine_thread_entered() noexcept nogil                 # NULL: none
 # The default machine's object, made if need be; borrowed.
@@ -434,10 +443,37 @@ cdef inline object status_object(int space, uint32_t value):
     return <object>status_success[space]
 
 
-# A tuple of two or three; `kept` is the routine's own, a tuple that serves again when nobody else holds it.
-# It keeps what it last held until the next call.
-cdef object result_of_two(PyObject **kept, object first, object second)
-cdef object result_of_three(PyObject **kept, object first, object second, object third)
+# A tuple of two or three; `kept` is the routine's own place for one that serves again when nobody else holds it.
+# It keeps what it last held until the next call. A tuple that serves again is tracked by the collector, unless a
+# collection found nothing but atoms in it; then it is part of no cycle, as long as a Buffer of these pools is of none.
+cdef object result_new(PyObject **kept, Py_ssize_t size)
+cdef inline object result_again(PyObject **kept, Py_ssize_t size):
+    if rarely(kept[0] == NULL or Py_REFCNT(kept[0]) != 1):
+        return result_new(kept, size)
+    return <object>kept[0]
+
+
+cdef inline void result_put(PyObject *result, Py_ssize_t i, object item) noexcept:
+    """Puts an item. What was there goes last, because its end may run anything."""
+    cdef PyObject *old = PyTuple_GET_ITEM(result, i)
+    Py_INCREF(item)
+    PyTuple_SET_ITEM(result, i, <PyObject *>item)
+    Py_XDECREF(old)
+
+
+cdef inline object result_of_two(PyObject **kept, object first, object second):
+    cdef object result = result_again(kept, 2)
+    result_put(<PyObject *>result, 0, first)
+    result_put(<PyObject *>result, 1, second)
+    return result
+
+
+cdef inline object result_of_three(PyObject **kept, object first, object second, object third):
+    cdef object result = result_again(kept, 3)
+    result_put(<PyObject *>result, 0, first)
+    result_put(<PyObject *>result, 1, second)
+    result_put(<PyObject *>result, 2, third)
+    return result
 
 
 # ---- locks ------------------------------------------------------------------------------------------

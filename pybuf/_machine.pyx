@@ -1,7 +1,6 @@
 """Machines: their pools, handles, events, clock, IRQL and bug checks. See _machine.pxd for what is shared and how."""
 
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -9,8 +8,8 @@ from libc.string cimport memcpy, memset
 from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
 from pybuf._platform cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
-    atomic_store_u64, os_clock_ns, os_condition_broadcast, os_condition_init, os_condition_wait, os_lock, os_lock_init,
-    os_map, os_release, os_trylock, os_unlock,
+    atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
+    os_wait, os_wait_ns, os_wake,
 )
 from pybuf._status cimport DRIVER_VERIFIER_DETECTED_VIOLATION, SPACES
 
@@ -83,11 +82,7 @@ cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"() except -1
     bint PyIndex_Check(object o)
     object PyNumber_Index(object o)
-    Py_ssize_t Py_REFCNT(PyObject *o)
     object PyTuple_New(Py_ssize_t size)
-    PyObject *PyTuple_GET_ITEM(PyObject *o, Py_ssize_t i)
-    void PyTuple_SET_ITEM(PyObject *o, Py_ssize_t i, PyObject *item)
-    void Py_XDECREF(PyObject *o)
     unsigned long PyThread_get_thread_ident() nogil
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
     int PyObject_GetBuffer(object o, Py_buffer *view, int flags) except -1
@@ -106,9 +101,12 @@ cdef os_lock_t machines_lock
 cdef family_calls_t families[FAMILIES]
 cdef bint is_registered[FAMILIES]
 
-default_machine = NULL
+cdef PyObject *default_machine = NULL       # made on first use, kept for ever
+cdef bint entered_by_python = False
+
+machine_alone = NULL
 entered_by_c = 0
-entered_by_python = False
+first_machine = &machines[0]
 irql_raised = 0
 
 os_lock_init(&machines_lock)
@@ -184,7 +182,7 @@ cdef PyObject *machine_of_context() except NULL:
 
 
 cdef int default_make() except -1:
-    global default_machine
+    global default_machine, machine_alone
     cdef MachineBase made
     with _default_lock:
         if default_machine == NULL:
@@ -195,6 +193,8 @@ cdef int default_make() except -1:
             made.__init__()
             Py_INCREF(made)
             default_machine = <PyObject *>made
+            if not entered_by_python:
+                machine_alone = default_machine
     return 0
 
 
@@ -557,7 +557,7 @@ cdef void event_end(event_t *event) noexcept nogil:
     global events_free
     os_lock(&event.lock)
     event.handle = 0
-    os_condition_broadcast(&event.condition)
+    os_wake(&event.condition)
     os_unlock(&event.lock)
     os_lock(&handles_lock)
     event.next_free = events_free
@@ -594,7 +594,7 @@ cdef bint event_set(machine_t *machine, uint64_t handle) noexcept nogil:
         event.is_set = 1
         if event.writer >= 0:
             descriptor_raise(event.writer)
-        os_condition_broadcast(&event.condition)
+        os_wake(&event.condition)
     os_unlock(&event.lock)
     return True
 
@@ -626,7 +626,10 @@ cdef uint32_t event_wait(machine_t *machine, uint64_t handle, uint32_t timeout_m
         if now >= until:
             answer = 0x102
             break
-        os_condition_wait(&event.condition, &event.lock, UINT64_MAX if until == UINT64_MAX else until - now)
+        if until == UINT64_MAX:
+            os_wait(&event.condition, &event.lock)
+        else:
+            os_wait_ns(&event.condition, &event.lock, until - now)
     if event.handle != handle:
         answer = 0xFFFFFFFF
     elif answer == 0 and not event.is_manual_reset:
@@ -1084,9 +1087,10 @@ cdef class MachineBase:
         raise TypeError("a Machine is memory of this process and cannot be copied or pickled")
 
     def __enter__(self):
-        global entered_by_python
+        global entered_by_python, machine_alone
         machine_is_open_or_raise(self)
         entered_by_python = True
+        machine_alone = NULL
         _entered.set((self, _entered.get()))
         return self
 
@@ -1638,8 +1642,7 @@ cdef object status_slow(int space, uint32_t value):
     return (<dict>_members[space]).get(value, value)
 
 
-cdef object result_kept(PyObject **kept, Py_ssize_t size):
-    """A new tuple, kept for the next call."""
+cdef object result_new(PyObject **kept, Py_ssize_t size):
     cdef PyObject *old = kept[0]
     cdef object made = PyTuple_New(size)
     if TUPLES_ARE_KEPT:
@@ -1647,40 +1650,6 @@ cdef object result_kept(PyObject **kept, Py_ssize_t size):
         kept[0] = <PyObject *>made
         Py_XDECREF(old)
     return made
-
-
-cdef inline void item_set(PyObject *result, Py_ssize_t i, object item) noexcept:
-    """Puts an item; what was there goes last, because its end may run anything."""
-    cdef PyObject *old = PyTuple_GET_ITEM(result, i)
-    Py_INCREF(item)
-    PyTuple_SET_ITEM(result, i, <PyObject *>item)
-    Py_XDECREF(old)
-
-
-# A tuple that is used again has been tracked by the collector since it was new, unless a collection found nothing but
-# atoms in it; then it is part of no cycle as long as a Buffer of these pools is part of none.
-
-cdef object result_of_two(PyObject **kept, object first, object second):
-    cdef object result
-    if TUPLES_ARE_KEPT and kept[0] != NULL and Py_REFCNT(kept[0]) == 1:
-        result = <object>kept[0]
-    else:
-        result = result_kept(kept, 2)
-    item_set(<PyObject *>result, 0, first)
-    item_set(<PyObject *>result, 1, second)
-    return result
-
-
-cdef object result_of_three(PyObject **kept, object first, object second, object third):
-    cdef object result
-    if TUPLES_ARE_KEPT and kept[0] != NULL and Py_REFCNT(kept[0]) == 1:
-        result = <object>kept[0]
-    else:
-        result = result_kept(kept, 3)
-    item_set(<PyObject *>result, 0, first)
-    item_set(<PyObject *>result, 1, second)
-    item_set(<PyObject *>result, 2, third)
-    return result
 
 
 # ---- locks ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What pybuf takes from the platform header: atomics, locks, conditions, clocks; and Python's thread identity."""
+"""What pybuf takes from the platform header: atomics, locks, conditions, clocks."""
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -26,8 +26,10 @@ cdef extern from "poolcore_platform.h" nogil:
     bint os_trylock(os_lock_t *lock)
     void os_unlock(os_lock_t *lock)
     void os_condition_init(os_condition_t *condition)
-    bint os_condition_wait(os_condition_t *condition, os_lock_t *lock, uint64_t wait_ns)    # UINT64_MAX: without end
-    void os_condition_broadcast(os_condition_t *condition)
+    # The lock is let go meanwhile. Either may end early; os_wait_ns is false when the time is over.
+    void os_wait(os_condition_t *condition, os_lock_t *lock)
+    bint os_wait_ns(os_condition_t *condition, os_lock_t *lock, uint64_t ns)
+    void os_wake(os_condition_t *condition)                                 # all that wait
     uint64_t os_thread_id()
     uint64_t os_clock_ns()
 

@@ -28,7 +28,9 @@
  * Any value may be given to free, free_ex, realloc, size_of, block_at and verdict_of as a block: stale, interior,
  * random, another allocator's. It is answered exactly and never read. A pool must be one.
  *
- * In a pool of an AddressSpace the pointers are the addresses of that space, and no memory lies behind them.
+ * In a pool of an AddressSpace the pointers are the addresses of that space, and no memory lies behind them. While
+ * Python restores a snapshot of it, requests answer NULL at once (they cannot wait: the restore's callbacks may need
+ * the GIL that the caller holds); frees and questions are answered as ever.
  *
  * Versions. The table only grows, at its end; `version` and `size` say how far. poolcore_import() refuses a poolcore
  * that is older than this header. */
@@ -71,7 +73,8 @@ enum poolcore_refusal {
     POOLCORE_REFUSED_CLOSED = 4,       /* the pool is closed */
     POOLCORE_REFUSED_FAULT = 5,        /* the policy Faults chose this request */
     POOLCORE_REFUSED_ALIGNMENT = 6,    /* no power of two, or more than half of the pool's range */
-    POOLCORE_REFUSED_CALLBACK = 7      /* called from inside on_map or on_unmap */
+    POOLCORE_REFUSED_CALLBACK = 7,     /* called from inside on_map or on_unmap */
+    POOLCORE_REFUSED_RESTORE = 8       /* another thread restores a snapshot: ask again */
 };
 
 /* Flags of alloc_ex. Unnamed bits are to be 0. */

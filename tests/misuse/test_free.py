@@ -104,6 +104,63 @@ def test_address_just_outside_the_arena(pool):
     assert pool.try_free(min(kept) - 65536) in (Verdict.FOREIGN, Verdict.OTHER_POOL)
 
 
+SPACE = {"pages": dict, "space": BACKINGS["space"]}
+
+
+@pytest.mark.parametrize("make", SPACE.values(), ids=SPACE)
+@pytest.mark.parametrize("count", range(1, 8), ids=lambda count: f"{count} of 8 granules serve others")
+def test_what_is_left_of_a_freed_run_is_interior(make, count):
+    with Pool(**make()) as pool:
+        run = pool.alloc(8 << 16)
+        pool.free(run)
+        others = [pool.alloc(65536) for _ in range(count)]
+        assert others == [run + (i << 16) for i in range(count)]
+        left = [run + (i << 16) + offset for i in range(count, 8) for offset in (0, 16, 65535)]
+        for _ in range(2):
+            assert {pool.try_free(address) for address in left} == {Verdict.INTERIOR}
+            assert pool.explain(left[0]).startswith("INTERIOR")
+            pool.free_many(others)
+            pool.trim()
+            assert {pool.try_free(address) for address in others} == {Verdict.DOUBLE}
+            others = [pool.alloc(65536)]
+
+
+def test_a_run_over_a_former_slab_is_what_its_memory_was_last():
+    with Pool(memory=AddressSpace(0x10000000, 1 << 24)) as pool:
+        block = pool.alloc(100)
+        second = pool.alloc(65536)
+        pool.free_many([block, second])
+        pool.trim()
+        run = pool.alloc(200_000)
+        assert run <= block < second < run + 200_000
+        pool.free(run)
+        assert pool.try_free(second) is Verdict.INTERIOR
+        assert pool.try_free(run) is Verdict.DOUBLE
+        assert "freed before" in pool.explain(run)
+
+
+def test_an_empty_run_is_double_when_it_is_freed_twice(pool):
+    address = pool.alloc(0, align=1 << 17)
+    pool.free(address)
+    refused(pool, address, DoubleFreeError, Verdict.DOUBLE, address)
+
+
+@pytest.mark.parametrize("make", SPACE.values(), ids=SPACE)
+def test_blocks_are_remembered_while_their_slab_comes_and_goes(make):
+    with Pool(**make()) as pool:
+        handed = [pool.alloc(1000) for _ in range(5)]
+        never = handed[-1] + handed[1] - handed[0]
+        pool.free_many(handed)
+        for _ in range(3):
+            pool.trim()
+            assert {pool.try_free(address) for address in handed} == {Verdict.DOUBLE}
+            assert pool.try_free(never) is Verdict.FOREIGN
+            assert pool.alloc(1000) == handed[0]
+            assert {pool.try_free(address) for address in handed[1:]} == {Verdict.DOUBLE}
+            assert pool.try_free(never) is Verdict.FOREIGN
+            pool.free(handed[0])
+
+
 def test_address_never_handed_out():
     with Pool() as pool:
         pool.alloc(100)

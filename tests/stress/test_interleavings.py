@@ -19,11 +19,12 @@ CHOSEN = [
     "4:0/0", "4:01/10", "4:012/012", "4:0123/0123",     # both free the same blocks: DOUBLE or late
     "2:01/01", "L4:01/10", "L2:01/01",                  # ... and the slab was full; or there is a limit
     "4:01T/01", "2:01B/01", "2:0TA/0", "2:0TB/0", "2:0T/0",     # ... and the slab is given back, or made anew
+    "2:10TT/1TTB",                                      # ... by the other, while the owner looks for what came late
     "4:045/451", "2:04A/40A",                           # each frees the other's
     "2:AA/01X", "4:04X/40", "2:01X/01A",                # a thread ends meanwhile
     "L2:A0A/01", "L4:04AF/40",
 ]
-FOUR_CALLS = 1000       # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (minutes)
+FOUR_CALLS = 1000       # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (a minute)
 
 
 def programs(letters: str, calls: int) -> list[str]:

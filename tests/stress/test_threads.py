@@ -206,6 +206,38 @@ assert pool.check() is None and limited.check() is None
     assert done.returncode == 0, done.stderr
 
 
+def test_a_child_forked_while_another_thread_restores_can_use_the_pool() -> None:
+    program = """
+import os, threading, poolcore
+inside, over = threading.Event(), threading.Event()
+def on_map(address, size):
+    if threading.current_thread() is not threading.main_thread():
+        inside.set()
+        over.wait()
+pool = poolcore.Pool(memory=poolcore.AddressSpace(1 << 40, 1 << 30, on_map=on_map))
+kept = pool.alloc(1 << 20)
+state = pool.snapshot()
+pool.free(kept)
+pool.trim()
+restoring = threading.Thread(target=pool.restore, args=(state,), daemon=True)
+restoring.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    pool.free(pool.alloc(100))
+    assert pool.check() is None and pool.stats().live_blocks == 0
+    pool.restore(state)
+    assert pool.check() is None and pool.stats().live_blocks == 1
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+over.set()
+restoring.join()
+assert pool.check() is None and pool.stats().live_blocks == 1
+"""
+    done = python(program)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("program", [
     "pool = poolcore.Pool(); b = pool.get(100); v = memoryview(b)",
     "pool = poolcore.Pool(); b = pool.get(100); v = memoryview(b); del pool, b",

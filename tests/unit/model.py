@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+PAGE = 4096
 LIVE, NULL, DOUBLE, INTERIOR, FOREIGN, OTHER_POOL, EXPORTED, CORRUPT, CLOSED = range(9)
 
 
@@ -39,8 +40,8 @@ class Granule:
     capacity: int           # bytes of a slab's block, or of the run
     is_run: bool
     size: int = 0           # a run's requested bytes
-    handed: set[int] = field(default_factory=set)       # block starts that were handed out since it was formatted
-    doubtful: set[int] = field(default_factory=set)     # of these, those from before it was empty: it may be made anew
+    handed: set[int] = field(default_factory=set)       # block starts that were handed out
+    is_trimmed: bool = False                            # which were not, may be forgotten
 
 
 @dataclass
@@ -121,14 +122,10 @@ class Model:
         known = self.granules.get(first)
         if known is None or known.is_run or known.capacity != block.capacity:
             known = self.granules[first] = Granule(self.base + first * self.granule, block.capacity, False)
-        elif self._is_unused(known.start, besides=block.address):
-            known.doubtful |= known.handed
         known.handed.add(block.address)
-        known.doubtful.discard(block.address)
 
-    def _is_unused(self, start: int, besides: int = 0) -> bool:
-        low, high = bisect_left(self.order, start), bisect_left(self.order, start + self.granule)
-        return all(address == besides for address in self.order[low:high])
+    def _is_unused(self, start: int) -> bool:
+        return bisect_left(self.order, start) == bisect_left(self.order, start + self.granule)
 
     # ---- free
 
@@ -159,24 +156,19 @@ class Model:
         if not self.has_geometry:
             return {DOUBLE, INTERIOR, FOREIGN}
         if place.is_run:
-            return self._run_verdicts(place, value)
+            return {DOUBLE} if value == place.start else {INTERIOR}
         offset = value - place.start
         if offset % place.capacity or offset + place.capacity > self.granule:
             return {INTERIOR}
-        if value in place.doubtful:
-            return {DOUBLE, FOREIGN}
         if value in place.handed:
             return {DOUBLE}
-        # What a slab never handed out is known exactly until the slab is given back.
-        return {DOUBLE, FOREIGN} if self._is_unused(place.start) else {FOREIGN}
+        return {DOUBLE, FOREIGN} if place.is_trimmed else {FOREIGN}
 
-    def _run_verdicts(self, run: Granule, value: int) -> set[int]:
-        first = self.granules.get((run.start - self.base) // self.granule)
-        if first is not run:
-            return {INTERIOR, FOREIGN}      # the run's front was used anew: its rest leads nowhere
-        if value == run.start:
-            return {DOUBLE, FOREIGN} if not run.size else {DOUBLE}
-        return {INTERIOR} if value < run.start + run.size else {INTERIOR, FOREIGN}
+    def trimmed(self) -> None:
+        """The pool gave back what it could: of small blocks, also the pages that tell which were never handed out."""
+        for place in self.granules.values():
+            if not place.is_run and self.granule // place.capacity * 4 >= PAGE and self._is_unused(place.start):
+                place.is_trimmed = True
 
     def resized(self, address: int, size: int, capacity: int) -> None:
         """A realloc left the block where it was."""

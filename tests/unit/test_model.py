@@ -369,6 +369,7 @@ class Driver:
     def trim(self) -> None:
         before = self.pool.stats().committed_bytes
         given = self.pool.trim()
+        self.model.trimmed()
         assert given >= 0
         assert self.pool.stats().committed_bytes == before - given
 
