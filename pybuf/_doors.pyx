@@ -160,6 +160,33 @@ cdef int32_t close_handle(pybuf_machine *machine, void *event) noexcept nogil:
     return event_close(<machine_t *>machine, <uint64_t>event)
 
 
+# ---- kernel32 of ctypes: what is no documented routine ------------------------------------------------
+
+cdef uint64_t py_create_event(uint64_t attributes, int32_t is_manual_reset, int32_t is_set, const void *name
+                              ) except? 0xFFFFFFFFFFFFFFFF:
+    return event_open(machine_of_python(), is_manual_reset != 0, is_set != 0)
+
+
+cdef int32_t py_set_event(uint64_t event) except? -1:
+    return event_set(machine_of_python(), event)
+
+
+cdef int32_t py_reset_event(uint64_t event) except? -1:
+    return event_reset(machine_of_python(), event)
+
+
+cdef int32_t py_close_handle(uint64_t event) except? -1:
+    return event_close(machine_of_python(), event)
+
+
+cdef uint32_t py_wait_for_single_object(uint64_t event, uint32_t milliseconds) except? 0xFFFFFFFF:
+    cdef machine_t *machine = machine_of_python()
+    cdef uint32_t answer
+    with nogil:
+        answer = event_wait(machine, event, milliseconds)
+    return answer
+
+
 cdef pybuf_api table
 
 ENTRIES = {}
@@ -167,6 +194,13 @@ ENTRIES = {}
 
 machine_from_object(None)
 entries_fill(&table, ENTRIES)
+ENTRIES["py_GetLastError"] = <uintptr_t><void *>get_last_error
+ENTRIES["py_SetLastError"] = <uintptr_t><void *>set_last_error
+ENTRIES["py_CreateEventW"] = <uintptr_t><void *>py_create_event
+ENTRIES["py_SetEvent"] = <uintptr_t><void *>py_set_event
+ENTRIES["py_ResetEvent"] = <uintptr_t><void *>py_reset_event
+ENTRIES["py_CloseHandle"] = <uintptr_t><void *>py_close_handle
+ENTRIES["py_WaitForSingleObject"] = <uintptr_t><void *>py_wait_for_single_object
 table.version = PYBUF_API_VERSION
 table.size = sizeof(pybuf_api)
 table.machine_from_object = machine_from_object
