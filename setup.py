@@ -10,6 +10,7 @@ import platform
 import re
 import runpy
 import sys
+import textwrap
 from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
@@ -110,8 +111,7 @@ def call(routine: Any, core: str, scope: str, convention: str, wchar_bytes: str,
 
 
 def door(routine: Any, form: str, machine: str, scope: str | None = None, word: str = "") -> str:
-    """One function. `machine` is an expression, or a parameter if it is just that word; `word` the calling convention's.
-    """
+    """One function. `machine` is an expression, or a parameter if it is that word; `word` the calling convention's."""
     result = TABLE["RESULTS"][routine.result] or "void"
     scope = scope or SCOPES[routine.family][0].format(machine=machine)
     parameters = ["machine_t *machine"] if machine == "machine" else []
@@ -138,14 +138,28 @@ def door_without_calls(routine: Any, form: str, machine: str, scope: str | None 
     registers: it tries the family's `..._fast`, and else jumps to one that is never inlined.
     """
     slow = door(routine, f"slow_{form}", machine, scope, "__fastcall ")
-    head, _, rest = slow.partition("\n")
+    head = slow.partition("\n")[0]
     result = TABLE["RESULTS"][routine.result]
     names = re.findall(r"\*?(\w+)[,)]", head.partition("(")[2].rpartition(")")[0] + ")")
-    scope = scope or SCOPES[routine.family][0].format(machine=machine)
-    fast = call(routine, f"{routine.core}_fast", scope, "MS", "2", "&answer")
+    # machine_here() may call.
+    first = machine.replace("machine_here()", "first_machine")
+    fast = call(routine, f"{routine.core}_fast", scope or SCOPES[routine.family][0].format(machine=first), "MS", "2",
+                "&answer")
+    if first != machine:
+        fast = f"entered_by_c == 0 and {fast}"
     return (f"{slow}\n\n{head.replace('__fastcall slow_', '__stdcall ')}\n    cdef {result} answer\n"
             f"    if {fast}:\n        return answer\n"
             f"    return slow_{form}{routine.name}({', '.join(names)})\n")
+
+
+def wrapped(line: str) -> str:
+    """A line, or several of at most 120 characters."""
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    # What follows the parameters stays with the last one.
+    text = re.sub(r"(?<=\)) (noexcept nogil|except.*):$", lambda found: found[0].replace(" ", "\0"), text)
+    parts = textwrap.wrap(text, 120, initial_indent=indent, subsequent_indent=indent + " " * (text.find("(") + 1))
+    return "\n".join(parts).replace("\0", " ")
 
 
 def doors_of(routine: Any, text: str) -> Iterator[str]:
@@ -156,9 +170,9 @@ def doors_of(routine: Any, text: str) -> Iterator[str]:
         yield door(routine, "now_", "")
         yield in_ms(routine, "now_ms_", "")
         return
-    yield door(routine, "now_", "machine_of_thread()")
+    yield door(routine, "now_", "machine_here()")
     yield door(routine, "with_", "machine")
-    yield in_ms(routine, "now_ms_", "machine_of_thread()")
+    yield in_ms(routine, "now_ms_", "machine_here()")
     yield in_ms(routine, "with_ms_", "machine")
     yield door(routine, "py_", "machine_of_python()")
     for slot in range(1, SESSIONS + 1) if routine.family == "ras" else ():
@@ -170,7 +184,13 @@ def write_doors() -> None:
     """Writes pybuf/_doors.pxi, if it would be another."""
     there = {family: declarations(family) for family in TABLE["FAMILIES"]}
     here = [each for each in TABLE["ROUTINES"] if declares(there[each.family], each.core)]
-    parts = ["# Written by setup.py from routines.py.\n"]
+    parts = ["# Written by setup.py from routines.py.\n\n"]
+    if any(each.has_text for each in here):
+        parts.append("from libc.stddef cimport wchar_t\n\n")
+    if any(each.family == "hdaudio" for each in here):
+        parts.append("from libc.stdint cimport uint8_t, uint16_t\n\n")
+    if any("bug" in each.extra for each in here):
+        parts.append("from pybuf._machine cimport bug_deliver_c\nfrom pybuf._platform cimport rarely\n")
     for family, text in there.items():
         cores = sorted({each.core for each in here if each.family == family})
         names = cores + [f"{core}_fast" for core in cores if declares(text, f"{core}_fast")] if cores else []
@@ -179,7 +199,7 @@ def write_doors() -> None:
                       "hdaudio": ["audio_client_find"]}.get(family, [])
             parts.append(f"from pybuf._{family} cimport (\n" + "".join(f"    {name},\n" for name in names) + ")\n")
     for routine in here:
-        parts += ["\n", "\n\n".join(doors_of(routine, there[routine.family]))]
+        parts += ["\n\n", "\n\n".join(doors_of(routine, there[routine.family]))]
     in_table = [each for each in TABLE["ROUTINES"] if each.core and each.family != "hdaudio"]
     parts.append('\n\ncdef extern from "pybuf.h":\n')
     for struct in ("pybuf_routines", "pybuf_machine_routines", "pybuf_routines_ms", "pybuf_machine_routines_ms"):
@@ -192,11 +212,11 @@ def write_doors() -> None:
         for form in forms:
             place = {"with_": "with_", "with_ms_": "with_ms"}.get(form, form.rstrip("_"))
             if routine.family != "hdaudio" and place in ("now", "with_", "now_ms", "with_ms"):
-                guard = "if HAS_MS_ABI: " if "ms" in place else ""
+                guard = "if HAS_MS_ABI:\n        " if "ms" in place else ""
                 parts.append(f"    {guard}table.{place}.{routine.name} = <void *>{form}{routine.name}\n")
             parts.append(f'    entries["{form}{routine.name}"] = <uintptr_t><void *>{form}{routine.name}\n')
     parts.append("    return 0\n")
-    text = "".join(parts)
+    text = "\n".join(wrapped(line) for line in "".join(parts).split("\n"))
     if not DOORS.exists() or DOORS.read_text() != text:
         DOORS.write_text(text)
 

@@ -5,7 +5,7 @@ one that was given.
 """
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
 from poolcore cimport Buffer, buffer_address
 from pybuf._machine cimport Reference, address_of_argument, unsigned_of_argument

@@ -3,17 +3,14 @@
 C calls without the GIL, so importing this module, which is how C gets at anything, has the default machine shared.
 """
 
-from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stddef cimport wchar_t
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 
 from pybuf._machine cimport (
-    MachineBase, bug_check_t, bug_deliver, bug_deliver_c, bug_handler_t, event_close, event_open, event_reset,
-    event_set, event_wait, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_now, machine_of_thread,
-    machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
+    MachineBase, bug_check_t, bug_deliver, bug_handler_t, entered_by_c, event_close, event_open, event_reset, event_set,
+    event_wait, first_machine, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here,
+    machine_now, machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
 )
-from pybuf._platform cimport rarely
 
 from pybuf.routines import ROUTINES
 
@@ -94,7 +91,7 @@ cdef pybuf_machine *machine_enter(pybuf_machine *machine) noexcept nogil:
 
 
 cdef pybuf_machine *machine_current() noexcept nogil:
-    return <pybuf_machine *>machine_of_thread()
+    return <pybuf_machine *>machine_here()
 
 
 cdef void set_bug_check_handler(pybuf_machine *machine, void *handler, void *context) noexcept nogil:

@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pybuf
 from conformance import Answer
-from pybuf.routines import Parameter, Routine
+
+import pybuf
+from pybuf.routines import ROUTINES, Parameter, Routine
 
 # Values that C reads and writes: a Python argument, and an output.
 IN_OUT = {
@@ -263,13 +264,11 @@ def cast(parameter: Parameter, place: int) -> str:
 
 
 def written_door() -> str:
-    """A C program with one call of each routine, compiled against pybuf.h: a prototype that differs does not compile."""
-    from pybuf.routines import ROUTINES
-
+    """A C program with one call of each routine: a prototype of pybuf.h that differs does not compile."""
     lines = ["#include <string.h>", "#include <pybuf.h>", "",
              "void set_last_error(const pybuf_api *api, DWORD error) { api->set_last_error(error); }",
              "DWORD last_error(const pybuf_api *api) { return api->get_last_error(); }",
-             "void *behind(const pybuf_api *api, struct _object *machine) { return api->machine_from_object(machine); }",
+             "void *behind(const pybuf_api *api, struct _object *of) { return api->machine_from_object(of); }",
              "",
              "uint64_t call(const pybuf_api *api, pybuf_machine *m, int is_ms, const char *name, void *target,",
              "              const uint64_t *a) {"]

@@ -1,7 +1,8 @@
 """Scenarios of the NetApi rows. See conftest.py."""
 
-import pybuf
 from conformance import World, needs, row
+
+import pybuf
 
 BYTES = bytes(range(256)) * 4
 
