@@ -114,6 +114,9 @@ cdef inline uint32_t class_for(pool_t *pool, uint64_t size, uint64_t alignment) 
     cdef uint32_t size_class
     if size > pool.small_max or alignment > pool.granule_bytes:
         return pool.class_count
+    size += red_zone_bytes(pool)
+    if size > pool.small_max:
+        return pool.class_count
     size_class = pool.class_of[(size + ALIGNMENT - 1) >> ALIGNMENT_SHIFT]
     if pool.config.guard_every and guarded_stride(pool.class_bytes[size_class]) > pool.granule_bytes:
         return pool.class_count     # with its guard page it does not fit a slab

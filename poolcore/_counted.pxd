@@ -7,7 +7,7 @@ additions keep the pool's live blocks and bytes exact, and with them its peaks; 
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from poolcore._pool cimport heap_alloc_slow, heap_find, heap_free_slow, heap_in_slot, heap_slab, slab_emptied_slow
+from poolcore._pool cimport heap_alloc_slow, heap_find, heap_free_slow, heap_slab, slab_emptied_slow
 from poolcore._slab cimport slab_put, slab_refresh, slab_take
 from poolcore._types cimport (
     ALIGNMENT, ALIGNMENT_SHIFT, RECORD_HELD, RECORD_LIVE, RECORD_SIZE, VERDICT_LIVE, heap_t, hold_t, pool_t, slab_t,
@@ -15,14 +15,7 @@ from poolcore._types cimport (
 
 cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
-    void *thread_heap_at(size_t place)
-    const bint POOLCORE_THREAD_POINTER
     bint rarely(bint condition)
-
-
-cdef inline heap_t *heap_now(pool_t *pool) noexcept nogil:
-    """What this thread's slot for the pool holds: its heap of the pool, or another's."""
-    return <heap_t *>thread_heap_at(pool.slot_offset) if POOLCORE_THREAD_POINTER else heap_in_slot(pool)
 
 
 cdef inline void count_take(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nogil:

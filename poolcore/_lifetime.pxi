@@ -34,6 +34,7 @@ cdef bint classes_make(pool_t *pool, const char **why) noexcept nogil:
     pool.class_count = 0
     if pool.config.class_count == 0:
         classes_default(pool)
+        last = pool.class_bytes[pool.class_count - 1]
     for i in range(pool.config.class_count):
         size = (pool.config.class_bytes[i] + ALIGNMENT - 1) & ~<uint64_t>(ALIGNMENT - 1)
         if size < ALIGNMENT:
@@ -48,6 +49,9 @@ cdef bint classes_make(pool_t *pool, const char **why) noexcept nogil:
             why[0] = "more than 96 size classes"
             return False
         last = size
+    # Who asks for the largest class in full gets a block of one more.
+    if red_zone_bytes(pool) and last + ALIGNMENT <= pool.granule_bytes:
+        class_add(pool, last + ALIGNMENT)
     pool.small_max = pool.class_bytes[pool.class_count - 1]
     for i in range(CLASS_OF_COUNT):
         while size_class < pool.class_count and pool.class_bytes[size_class] < <uint32_t>i * ALIGNMENT:

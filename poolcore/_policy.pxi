@@ -107,6 +107,11 @@ cdef bint fault_strikes(pool_t *pool) noexcept nogil:
     return False
 
 
+cdef inline uint64_t red_zone_bytes(pool_t *pool) noexcept nogil:
+    """What Fill keeps behind every block's bytes, so that the first one too many is seen."""
+    return ALIGNMENT if pool.config.is_filled and has_memory(pool) else 0
+
+
 cdef bint is_filled_with(const uint8_t *start, uint64_t size, uint8_t value) noexcept nogil:
     cdef uint64_t i
     for i in range(size):

@@ -12,12 +12,14 @@ from libc.stdint cimport uint32_t, uint64_t
 from poolcore._slab cimport slab_has_free, slab_put, slab_take
 from poolcore._types cimport (
     ALIGNMENT, ALIGNMENT_SHIFT, CLASS_MAX, CLASS_OF_COUNT, GRANULE_BYTES, GRANULE_SHIFT, LINK_MASK, LINK_NONE,
-    RECORD_LIVE, VERDICT_LIVE,
+    PLACE_PARTIAL, RECORD_LIVE, VERDICT_LIVE,
     block_t, event_t, heap_t, hold_t, pool_config_t, pool_stats_t, pool_t, slab_t,
 )
 
 cdef extern from "poolcore_platform.h" nogil:
     uint32_t record_load(uint32_t *record)
+    void *thread_heap_at(size_t place)
+    const bint POOLCORE_THREAD_POINTER
     bint divides(uint64_t n, uint64_t reciprocal, uint64_t *quotient)
     bint rarely(bint condition)
 
@@ -123,6 +125,11 @@ cdef bint pool_has_front(pool_t *pool) noexcept nogil
 
 # ---- the hot path -----------------------------------------------------------------------------
 
+cdef inline heap_t *heap_now(pool_t *pool) noexcept nogil:
+    """What this thread's slot for the pool holds: its heap of the pool, or another's. For one call of the pool."""
+    return <heap_t *>thread_heap_at(pool.slot_offset) if POOLCORE_THREAD_POINTER else heap_in_slot(pool)
+
+
 cdef inline slab_t *heap_slab(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
     """The current slab for `size`, with a free block; or NULL."""
     cdef slab_t *slab
@@ -172,6 +179,22 @@ cdef inline int heap_free(heap_t *heap, pool_t *pool, uint64_t address) noexcept
     return VERDICT_LIVE
 
 
+cdef inline uint64_t heap_alloc_fast(heap_t *heap, pool_t *pool, uint64_t size) noexcept nogil:
+    """heap_alloc where it makes no call; 0: heap_alloc must be asked."""
+    cdef slab_t *slab = heap_slab(heap, pool, size)
+    return 0 if rarely(slab == NULL) else slab_take(slab, RECORD_LIVE | <uint32_t>size)
+
+
+cdef inline bint heap_free_fast(heap_t *heap, pool_t *pool, uint64_t address) noexcept nogil:
+    """heap_free of a live block where it makes no call. False: heap_free must be asked, nothing happened."""
+    cdef uint32_t index
+    cdef slab_t *slab = heap_find(heap, pool, address, &index)
+    if rarely(slab == NULL or (slab.frees + 1 == <uint32_t>slab.total and slab.place == PLACE_PARTIAL)):
+        return False
+    slab_put(slab, index)
+    return True
+
+
 # ---- the layout that inlined code relies on -----------------------------------------------------
 
 cdef enum:
@@ -180,7 +203,7 @@ cdef enum:
 
 
 cdef inline uint64_t layout_hash() noexcept nogil:
-    """A number made of every size, offset and constant that the two functions above rely on.
+    """A number made of every size, offset and constant that the functions above rely on.
 
     A module that inlines them has its own compiled in, and so has the engine; import_poolcore compares.
     When what a field means changes and its place does not, LAYOUT_REVISION is raised.
@@ -189,14 +212,16 @@ cdef inline uint64_t layout_hash() noexcept nogil:
     cdef heap_t *heap = <heap_t *>LAYOUT_AT
     cdef pool_t *pool = <pool_t *>LAYOUT_AT
     cdef block_t *block = <block_t *>LAYOUT_AT
-    cdef uint64_t[41] values = [
+    cdef uint64_t[45] values = [
         LAYOUT_REVISION, ALIGNMENT, ALIGNMENT_SHIFT, CLASS_MAX, CLASS_OF_COUNT, GRANULE_SHIFT, LINK_MASK, LINK_NONE,
-        RECORD_LIVE, VERDICT_LIVE, sizeof(slab_t), sizeof(heap_t), sizeof(pool_t), sizeof(block_t),
+        PLACE_PARTIAL, RECORD_LIVE, VERDICT_LIVE, sizeof(slab_t), sizeof(heap_t), sizeof(pool_t), sizeof(block_t),
         <uint64_t>&slab.owner, <uint64_t>&slab.records, <uint64_t>&slab.base, <uint64_t>&slab.total,
         <uint64_t>&slab.head, <uint64_t>&slab.freed, <uint64_t>&slab.frees, <uint64_t>&slab.reciprocal,
-        <uint64_t>&slab.block_bytes, sizeof(slab.head), sizeof(slab.freed), sizeof(slab.frees), sizeof(slab.reciprocal),
+        <uint64_t>&slab.block_bytes, <uint64_t>&slab.place, sizeof(slab.place), sizeof(slab.head), sizeof(slab.freed),
+        sizeof(slab.frees), sizeof(slab.reciprocal),
         <uint64_t>&heap.pool, <uint64_t>&heap.fast,
         <uint64_t>&pool.base, <uint64_t>&pool.fast_span, <uint64_t>&pool.descriptors, <uint64_t>&pool.small_max,
+        <uint64_t>&pool.slot_offset,
         <uint64_t>&pool.class_of, sizeof(pool.class_of[0]),
         <uint64_t>&block.address, <uint64_t>&block.size, <uint64_t>&block.capacity, <uint64_t>&block.tag,
         <uint64_t>&block.state, <uint64_t>&block.is_virgin,

@@ -30,9 +30,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport getenv
 from libc.string cimport memset, strcmp
 
-from poolcore._counted cimport heap_alloc_counted, heap_free_counted, heap_free_held, heap_get, heap_now
+from poolcore._counted cimport heap_alloc_counted, heap_free_counted, heap_free_held, heap_get
 from poolcore._pool cimport (
-    hold_adopt, hold_export, hold_forget, hold_unexport,
+    heap_now, hold_adopt, hold_export, hold_forget, hold_unexport,
     pool_alloc_ex, pool_alloc_held, pool_alloc_many, pool_block_at, pool_c_alloc, pool_c_aligned,
     pool_c_calloc, pool_c_free, pool_c_realloc, pool_check, pool_close, pool_dispose, pool_events,
     pool_await_restore, pool_forget_allocs, pool_free_ex, pool_free_held, pool_free_many, pool_front_alloc,
@@ -565,11 +565,6 @@ cdef class Buffer:
     other sees ValueError.
     """
 
-    cdef hold_t hold            # slab is NULL: dead
-    cdef Pool owner
-    cdef bint is_tracked        # by the garbage collector
-    cdef object __weakref__
-
     def __len__(self):
         if self.hold.slab == NULL:
             raise dead(self)
@@ -643,11 +638,11 @@ cdef class Buffer:
         return self
 
     def __exit__(self, kind, value, trace):
-        cdef uint64_t address
+        cdef uint64_t address = self.hold.address
         cdef int verdict
         if self.hold.slab == NULL:
             return
-        verdict = free_buffer(self.owner, self, &address)
+        verdict = free_buffer(self.owner, self, 0)
         # The frames of an exception on its way may keep views: it matters more than they do.
         if verdict == VERDICT_EXPORTED and kind is not None:
             return
@@ -778,22 +773,13 @@ cdef class Block:
         ValueError
             It is not live, or a Buffer holds it.
         """
-        cdef Buffer buffer
-        cdef int failed
         if self.pool is None:
             raise ValueError("this Block describes nothing: Blocks come from Pool.block_at and Pool.live")
         open_or_raise(self.pool)
-        buffer = buffer_make(self.pool)
-        if self.pool.is_locked:
-            count_add(&self.pool.calls, 1)
-            with nogil:
-                failed = hold_adopt(self.pool.engine, &buffer.hold, self.address)
-            call_end(self.pool)
-        else:
-            failed = hold_adopt(self.pool.engine, &buffer.hold, self.address)
-        if failed:
+        buffer = buffer_adopt(self.pool, self.address)
+        if buffer is None:
             raise ValueError(f"{self.pool.explain(self.address)}: only a live block without a Buffer can be given one")
-        return buffer_done(self.pool, buffer)
+        return buffer
 
     cdef tuple key(self):
         return (self.address, self.size, self.capacity, self.tag, self.state)
@@ -1043,7 +1029,7 @@ cdef uint64_t engine_alloc(Pool pool, uint64_t size, uint64_t alignment, int fla
     return address
 
 
-cdef int free_address(Pool pool, uint64_t address) except -1:
+cdef int address_give(Pool pool, uint64_t address, int flags) noexcept:
     """Frees what is at an address; the verdict."""
     cdef int verdict
     if pool.is_closed:
@@ -1051,8 +1037,10 @@ cdef int free_address(Pool pool, uint64_t address) except -1:
     if pool.is_locked:
         count_add(&pool.calls, 1)
         with nogil:
-            verdict = pool_free_ex(pool.engine, address, 0)
+            verdict = pool_free_ex(pool.engine, address, flags)
         call_end(pool)
+    elif flags:
+        verdict = pool_free_ex(pool.engine, address, flags)
     else:
         verdict = heap_free_counted(heap_now(pool.engine), pool.engine, address)
     if pool.is_traced and verdict == VERDICT_LIVE:
@@ -1060,10 +1048,10 @@ cdef int free_address(Pool pool, uint64_t address) except -1:
     return verdict
 
 
-cdef int free_buffer(Pool pool, Buffer buffer, uint64_t *address) except -1:
+cdef int free_buffer(Pool pool, Buffer buffer, int flags) noexcept:
     """Frees a Buffer's block; the verdict. A stale Buffer is seen even when its block serves others."""
     cdef int verdict
-    address[0] = buffer.hold.address
+    cdef uint64_t address = buffer.hold.address
     if pool.is_closed:
         return VERDICT_CLOSED
     if buffer.owner is not pool:
@@ -1074,12 +1062,12 @@ cdef int free_buffer(Pool pool, Buffer buffer, uint64_t *address) except -1:
         elif pool.is_locked:
             count_add(&pool.calls, 1)
             with nogil:
-                verdict = pool_free_held(pool.engine, &buffer.hold, 0)
+                verdict = pool_free_held(pool.engine, &buffer.hold, flags)
             call_end(pool)
         else:
-            verdict = pool_free_held(pool.engine, &buffer.hold, 0)
+            verdict = pool_free_held(pool.engine, &buffer.hold, flags)
     if pool.is_traced and verdict == VERDICT_LIVE:
-        PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address[0])
+        PyTraceMalloc_Untrack(DOMAIN, <uintptr_t>address)
     return verdict
 
 
@@ -1088,9 +1076,10 @@ cdef int free_any(Pool pool, object block, uint64_t *address) except -1:
     if pool.engine == NULL:
         open_or_raise(pool)
     if type(block) is Buffer:
-        return free_buffer(pool, <Buffer>block, address)
+        address[0] = (<Buffer>block).hold.address
+        return free_buffer(pool, <Buffer>block, 0)
     address[0] = address_of(block)
-    return free_address(pool, address[0])
+    return address_give(pool, address[0], 0)
 
 
 cdef int block_find(Pool pool, uint64_t address, block_t *block) except -1:
@@ -1341,10 +1330,72 @@ cdef object alloc_slow(Pool pool, object size, object align, object zero, object
 
 cdef int give_back(Pool pool, list buffers) except -1:
     """Frees the Buffers of a get_many that did not come to its end."""
-    cdef uint64_t address
     for buffer in buffers:
-        free_buffer(pool, <Buffer>buffer, &address)
+        free_buffer(pool, <Buffer>buffer, 0)
     return 0
+
+
+# ---- for code that is compiled -----------------------------------------------------------------
+
+cdef PyObject *buffer_take(Pool pool, uint64_t size, int *refusal) except? NULL:
+    cdef PyObject *o
+    if pool.is_bare:
+        o = bare_get(pool, size)
+        if o != NULL:
+            Py_SET_REFCNT(o, 1)
+            return o
+    return buffer_take_slow(pool, size, refusal)
+
+
+cdef PyObject *buffer_take_slow(Pool pool, uint64_t size, int *refusal) except? NULL:
+    cdef Buffer buffer
+    refusal[0] = REFUSAL_MEMORY if pool.engine != NULL and not pool.is_closed else REFUSAL_CLOSED
+    if refusal[0] == REFUSAL_CLOSED or size > REQUEST_MAX:
+        return NULL
+    buffer = buffer_make(pool)
+    if not engine_alloc(pool, size, 0, 0, 0, &buffer.hold, refusal):
+        return NULL
+    buffer_done(pool, buffer)
+    Py_INCREF(buffer)
+    return <PyObject *>buffer
+
+
+cdef int buffer_give(Pool pool, Buffer buffer, int flags) noexcept:
+    if (owner_place(<PyObject *>buffer)[0] == <PyObject *>pool and pool.is_plain
+            and heap_free_held(heap_now(pool.engine), pool.engine, &buffer.hold)):
+        return VERDICT_LIVE
+    return free_buffer(pool, buffer, flags)
+
+
+cdef uint64_t address_take(Pool pool, uint64_t size, uint64_t alignment, int flags, int *refusal) except? 0:
+    refusal[0] = REFUSAL_MEMORY if pool.engine != NULL and not pool.is_closed else REFUSAL_CLOSED
+    if refusal[0] == REFUSAL_CLOSED or size > REQUEST_MAX:
+        return 0
+    return engine_alloc(pool, size, alignment, flags & ALLOC_ZERO, 0, NULL, refusal)
+
+
+cdef object buffer_adopt(Pool pool, uint64_t address):
+    cdef int failed
+    cdef Buffer buffer = buffer_make(pool)
+    if pool.is_locked:
+        count_add(&pool.calls, 1)
+        with nogil:
+            failed = hold_adopt(pool.engine, &buffer.hold, address)
+        call_end(pool)
+    else:
+        failed = hold_adopt(pool.engine, &buffer.hold, address)
+    return None if failed else buffer_done(pool, buffer)
+
+
+cdef pool_t *pool_engine(Pool pool) except NULL:
+    open_or_raise(pool)
+    return pool.engine
+
+
+cdef pool_t *pool_share(Pool pool) except NULL:
+    open_or_raise(pool)
+    pool_go_native(pool.engine)
+    return pool.engine
 
 
 cdef object free_many_error(Pool pool, uint64_t address, Py_ssize_t first, list verdicts):
@@ -1595,34 +1646,6 @@ cdef class Pool:
     -----
     Any thread may call anything at any time. Dropping a pool frees its memory; Buffers keep it alive.
     """
-
-    cdef pool_t *engine         # NULL until __init__ is through
-    cdef bint is_plain          # see the top of this file
-    cdef bint is_bare           # plain, and its Buffers need no tracking
-    cdef bint is_cyclic         # may be part of a reference cycle
-    cdef bint is_locked
-    cdef bint is_space
-    cdef bint is_traced
-    cdef readonly bint is_closed
-    """Whether `close` was called."""
-    cdef bint is_unmapped
-    cdef bint is_low_memory_sized
-    cdef int on_drop
-    cdef int callback_depth     # callbacks that run now, in all threads
-    cdef int64_t views
-    cdef int64_t calls          # of this pool without the GIL that run now, in all threads
-    cdef uint64_t dropped
-    cdef readonly str name
-    """The name it was given."""
-    cdef readonly tuple policies
-    """The policies that act, those of POOLCORE included."""
-    cdef object memory          # memoryview of the caller's buffer
-    cdef object on_map
-    cdef object on_unmap
-    cdef object on_copy
-    cdef object on_low_memory
-    cdef dict entries           # see callbacks; None in pools without
-    cdef object __weakref__
 
     def __init__(self, *, sizes=None, limit_bytes=None, limit_blocks=None, memory=None, policies=(),
                  on_exported="refuse", on_drop="return", name=""):
@@ -2451,8 +2474,7 @@ cdef class Pool:
             the prototypes. It keeps the pool alive.
         """
         cdef CFunctions functions
-        open_or_raise(self)
-        pool_go_native(self.engine)
+        pool_share(self)
         functions = CFunctions.__new__(CFunctions)
         functions.owner = self
         functions.pool = <uintptr_t>self.engine

@@ -197,6 +197,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     stats.total_frees = stats.total_allocs - stats.live_blocks
     if stats.largest_bytes < pool.small_max and pool_has_small(pool, pool.small_max):
         stats.largest_bytes = pool.small_max
+    stats.largest_bytes -= min(stats.largest_bytes, red_zone_bytes(pool))
     stats.quarantined_blocks = pool.quarantine_count
     stats.quarantined_bytes = pool.quarantine_bytes
     stats.corrupt_blocks = pool.corrupt_blocks

@@ -79,7 +79,7 @@ cdef bint is_in_former_run(pool_t *pool, uint64_t granule) noexcept nogil:
 cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignment, uint32_t record) noexcept nogil:
     """A run whose block has at least `size` bytes, or NULL. May let the heap lock go."""
     cdef bint is_guarded = False
-    cdef uint64_t need = size
+    cdef uint64_t need = size + red_zone_bytes(pool)
     cdef uint64_t count
     cdef int64_t first
     cdef slab_t *slab

@@ -208,6 +208,8 @@ class Quarantine(Setting):
 class Fill(Setting):
     """Policy: blocks are filled when given and when freed; a pattern that changed is CORRUPT.
 
+    At least 16 bytes behind each block's own carry the pattern, so a write past its end is seen at its free.
+
     Parameters
     ----------
     alloc, free : int

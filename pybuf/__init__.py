@@ -1,1 +1,66 @@
-"""The command `pybuf` and what it measures; the allocator itself is the package poolcore."""
+"""Simulated Windows machines: the documented buffer routines with every status, over poolcore; and the benchmarks.
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+_HOMES = {
+    "AddressSpace": "poolcore",
+    "Buffer": "poolcore",
+    # pybuf.machine
+    "Block": "pybuf.machine",
+    "Event": "pybuf.machine",
+    "Guest": "pybuf.machine",
+    "Machine": "pybuf.machine",
+    "WINE": "pybuf.machine",
+    "APC_LEVEL": "pybuf.machine",
+    "DISPATCH_LEVEL": "pybuf.machine",
+    "PASSIVE_LEVEL": "pybuf.machine",
+    # pybuf._netapi
+    "NetApiBufferAllocate": "pybuf._netapi",
+    "NetApiBufferFree": "pybuf._netapi",
+    "NetApiBufferReallocate": "pybuf._netapi",
+    "NetApiBufferSize": "pybuf._netapi",
+    "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf._doors
+    "C_API": "pybuf._doors",
+    # pybuf.errors
+    "BlockOwner": "pybuf.errors",
+    "BugCheck": "pybuf.errors",
+    "HdAudioError": "pybuf.errors",
+    "NetApiError": "pybuf.errors",
+    "PybufError": "pybuf.errors",
+    "RasError": "pybuf.errors",
+    "VideoPortError": "pybuf.errors",
+    # pybuf.status; so are the names of all statuses and bug checks
+    "BugCheckCode": "pybuf.status",
+    "NT_SUCCESS": "pybuf.status",
+    "NetStatus": "pybuf.status",
+    "NtStatus": "pybuf.status",
+    "RasStatus": "pybuf.status",
+    "VpStatus": "pybuf.status",
+}
+
+__all__ = sorted([*_HOMES, "get_include"])
+
+
+def get_include():
+    """The directory of pybuf.h, for the include_dirs of an extension in C or Cython."""
+    return f"{__path__[0]}/include"
+
+
+def __getattr__(name):
+    home = _HOMES.get(name)
+    if home is None:
+        if not name[:1].isupper():
+            raise AttributeError(f"module 'pybuf' has no attribute {name!r}")
+        home = "pybuf.status"
+    try:
+        value = getattr(__import__(home, None, None, (name,)), name)
+    except AttributeError:
+        raise AttributeError(f"module 'pybuf' has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

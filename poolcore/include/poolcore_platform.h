@@ -141,6 +141,11 @@ static inline void os_unlock(os_lock_t *l) { ReleaseSRWLockExclusive(l); }
 typedef CONDITION_VARIABLE os_condition_t;
 static inline void os_condition_init(os_condition_t *c) { InitializeConditionVariable(c); }
 static inline void os_wait(os_condition_t *c, os_lock_t *l) { SleepConditionVariableSRW(c, l, INFINITE, 0); }
+/* False: so much time passed first. A wait may end without either. */
+static inline int os_wait_ns(os_condition_t *c, os_lock_t *l, uint64_t ns) {
+    uint64_t ms = ns / 1000000u + (ns % 1000000u != 0);
+    return SleepConditionVariableSRW(c, l, ms >= INFINITE ? INFINITE - 1 : (DWORD)ms, 0) != 0;
+}
 static inline void os_wake(os_condition_t *c) { WakeAllConditionVariable(c); }
 #else
 typedef pthread_mutex_t os_lock_t;
@@ -149,7 +154,33 @@ static inline void os_lock(os_lock_t *l) { POOLCORE_YIELD("lock"); pthread_mutex
 static inline int os_trylock(os_lock_t *l) { return pthread_mutex_trylock(l) == 0; }
 static inline void os_unlock(os_lock_t *l) { pthread_mutex_unlock(l); }
 typedef pthread_cond_t os_condition_t;
+#if defined(__APPLE__)
 static inline void os_condition_init(os_condition_t *c) { pthread_cond_init(c, NULL); }
+static inline int os_wait_ns(os_condition_t *c, os_lock_t *l, uint64_t ns) {
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    return pthread_cond_timedwait_relative_np(c, l, &t) == 0;
+}
+#else
+static inline void os_condition_init(os_condition_t *c) {
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &clock);
+    pthread_condattr_destroy(&clock);
+}
+/* False: so much time passed first. A wait may end without either. */
+static inline int os_wait_ns(os_condition_t *c, os_lock_t *l, uint64_t ns) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += (time_t)(ns / 1000000000u);
+    t.tv_nsec += (long)(ns % 1000000000u);
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec += 1;
+        t.tv_nsec -= 1000000000;
+    }
+    return pthread_cond_timedwait(c, l, &t) == 0;
+}
+#endif
 static inline void os_wait(os_condition_t *c, os_lock_t *l) { pthread_cond_wait(c, l); }
 static inline void os_wake(os_condition_t *c) { pthread_cond_broadcast(c); }
 #endif

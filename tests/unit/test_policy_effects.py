@@ -145,6 +145,29 @@ def test_fill_marks_new_and_freed_memory_and_sees_a_write_after_free() -> None:
         assert block not in [pool.alloc(256) for _ in range(300)]
 
 
+@pytest.mark.parametrize("sizes", [None, 256, [64, 256]], ids=["default classes", "one class", "two classes"])
+@pytest.mark.parametrize("size", [0, 16, 64, 256, 4096, 65_536, 1 << 17])
+def test_fill_sees_the_first_byte_past_a_block_that_fills_its_class(sizes: object, size: int) -> None:
+    with Pool(sizes=sizes, policies=[Fill()]) as pool:
+        good, bad = pool.alloc(size), pool.alloc(size)
+        ctypes.memset(good, 1, size)
+        ctypes.memset(bad, 1, size + 1)
+        assert pool.try_free(bad) == Verdict.CORRUPT
+        assert pool.try_free(good) == Verdict.LIVE
+        assert pool.check() is None
+
+
+def test_a_filled_pool_of_one_class_serves_it_from_slabs() -> None:
+    with Pool(sizes=256, policies=[Fill()]) as pool:
+        blocks = [pool.alloc(256) for _ in range(100)]
+        assert {pool.block_at(block).capacity for block in blocks} == {272}
+
+
+def test_largest_bytes_of_a_filled_pool_can_be_had() -> None:
+    with Pool(memory=bytearray(1 << 20), policies=[Fill()]) as pool:
+        assert pool.block_at(pool.alloc(pool.stats().largest_bytes)) is not None
+
+
 def test_fill_sees_a_write_past_the_requested_size() -> None:
     with Pool(sizes=256, policies=[Fill()]) as pool:
         block = pool.alloc(200)

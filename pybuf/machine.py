@@ -1,0 +1,210 @@
+"""Machines as Python makes them: settings, guests, the caller's rights, and the faces of the families."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from poolcore import AddressSpace, Fill, Pages, Quarantine
+from pybuf._machine import Block, Event, MachineBase, current_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import SupportsIndex
+
+__all__ = [
+    "APC_LEVEL", "Block", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL", "WINE",
+]
+
+PASSIVE_LEVEL = 0
+APC_LEVEL = 1
+DISPATCH_LEVEL = 2
+
+GRANULE_BYTES = 1 << 16
+RESERVE_BYTES = 1 << 32
+
+# Settings: the values of each, the default first, and the bit of the other (QUIRK_* in _machine.pxd).
+QUIRKS: dict[str, tuple[str, str, int]] = {
+    "ras_oversize": ("clamp", "refuse", 1),
+    "ras_send": ("pool", "any", 2),
+    "ras_free_pending": ("610", "616", 4),
+    "ras_empty_receive": ("timeout", "windows2000", 8),
+    "netapi_bad_pointer": ("refuse", "ignore", 16),
+    "video_zero": ("bugcheck", "minimal", 32),
+    "video_pairing": ("strict", "shared", 64),
+}
+
+WINE: dict[str, str] = {"netapi_bad_pointer": "ignore"}
+"""The settings that answer as Wine does."""
+
+
+class CallersEvents(Protocol):
+    """What `Machine(events=)` takes: the events of an emulator, instead of the machine's own."""
+
+    def is_valid(self, handle: int, /) -> object:
+        """Whether a handle is one of its events."""
+
+    def signal(self, handle: int, /) -> object:
+        """Sets an event of its."""
+
+
+class Guest:
+    """An address range that a machine lives in and does not own, such as an emulator's.
+
+    Parameters
+    ----------
+    space : AddressSpace
+        The range; at least 8 slabs of 64 KiB.
+    on_write : callable
+        ``on_write(address, data)`` puts bytes into the guest's memory: once for each routine that fills a block.
+    on_read : callable, optional
+        ``on_read(address, size)`` answers bytes of it. Without it, what is sent reads as zeros.
+    pointer_bytes : int
+        4 or 8: what a pointer takes in the guest.
+    wchar_bytes : int
+        2 or 4: what a wide character takes.
+    """
+
+    def __init__(
+        self,
+        space: AddressSpace,
+        on_write: Callable[[int, bytes], object],
+        on_read: Callable[[int, int], bytes] | None = None,
+        *,
+        pointer_bytes: int = 8,
+        wchar_bytes: int = 2,
+    ) -> None:
+        if not isinstance(space, AddressSpace):
+            raise TypeError(f"Guest: space is an AddressSpace, not {type(space).__name__} ({space!r})")
+        for name, call in (("on_write", on_write), ("on_read", on_read)):
+            if not callable(call) and (call is not None or name == "on_write"):
+                raise TypeError(f"Guest: {name} is a function, not {type(call).__name__} ({call!r})")
+        if pointer_bytes not in (4, 8):
+            raise ValueError(f"Guest: pointer_bytes is {pointer_bytes!r}; it is 4 or 8")
+        if wchar_bytes not in (2, 4):
+            raise ValueError(f"Guest: wchar_bytes is {wchar_bytes!r}; it is 2 or 4")
+        first = -(-space.base // GRANULE_BYTES)
+        granules = (space.base + space.size) // GRANULE_BYTES - first
+        if granules < 8:
+            raise ValueError(f"Guest: {space!r} has {max(granules, 0)} slabs of 64 KiB; a machine needs 8")
+        if pointer_bytes == 4 and space.base + space.size > 1 << 32:
+            raise ValueError(f"Guest: {space!r} does not end below 2**32, and pointer_bytes is 4")
+        self.space = space
+        self.on_write = on_write
+        self.on_read = on_read
+        self.pointer_bytes = pointer_bytes
+        self.wchar_bytes = wchar_bytes
+        self._first = first
+        self._granules = granules
+
+    def shares(self) -> list[AddressSpace]:
+        """The ranges of the six pools that live in the guest: RAS 1/8, NetApi twice 1/4, VideoPort three times 1/8."""
+        eighth = self._granules // 8
+        counts = [eighth, 2 * eighth, 2 * eighth, eighth, eighth, eighth]
+        found = []
+        first = self._first
+        for count in counts:
+            found.append(AddressSpace(
+                first * GRANULE_BYTES, count * GRANULE_BYTES, self.space.on_map, self.space.on_unmap,
+                self.space.on_copy))
+            first += count
+        return found
+
+    def __repr__(self) -> str:
+        return f"Guest({self.space!r}, pointer_bytes={self.pointer_bytes}, wchar_bytes={self.wchar_bytes})"
+
+
+def _quirks(given: Mapping[str, str]) -> int:
+    bits = 0
+    for name, value in dict(given).items():
+        if name not in QUIRKS:
+            raise ValueError(f"quirks: {name!r} is no setting; they are {', '.join(QUIRKS)}")
+        default, other, bit = QUIRKS[name]
+        # 616 may be written as a number.
+        text = str(int(value)) if isinstance(value, int) else value
+        if text not in (default, other):
+            raise ValueError(f"quirks: {name} is {value!r}; it is {default!r} or {other!r}")
+        if text == other:
+            bits |= bit
+    return bits
+
+
+class Machine(MachineBase):
+    """A simulated Windows machine: its pools of buffers, its events and clock, and what its routines know.
+
+    Parameters
+    ----------
+    memory : Guest, optional
+        The address range that it lives in; default: memory of its own.
+    quirks : dict
+        Settings where Windows' pages leave room, or differ from an implementation; `WINE` is Wine's. The first value
+        is the default: ras_oversize clamp|refuse, ras_send pool|any, ras_free_pending 610|616, ras_empty_receive
+        timeout|windows2000, netapi_bad_pointer refuse|ignore, video_zero bugcheck|minimal, video_pairing strict|shared.
+    verifier : bool
+        VideoPort answers as with Driver Verifier.
+    special_pool : bool
+        Writes past a VideoPort block, and after its free, are found.
+    clock : str
+        "real", or "manual": moved by `advance` alone.
+    ras_buffers, ras_bytes : int, optional
+        The most RAS buffers, and bytes in them, at a time.
+    netapi_bytes, video_bytes, audio_bytes : int, optional
+        The most bytes of the blocks of NetApiBufferAllocate, of each VideoPort pool, and of HD Audio.
+    events : optional
+        Events of the caller's, with ``is_valid(handle)`` and ``signal(handle)``.
+    numbered : bool
+        Number the blocks of RasGetBuffer and NetApiBufferAllocate, too: `live` says which came first.
+
+    Notes
+    -----
+    ``with machine:`` makes it the current machine of the context, on which routines without a handle act; it does not
+    close it. Any thread may call anything at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: Guest | None = None,
+        quirks: Mapping[str, str] = {},
+        verifier: bool = False,
+        special_pool: bool = False,
+        clock: str = "real",
+        ras_buffers: SupportsIndex | None = None,
+        ras_bytes: SupportsIndex | None = None,
+        netapi_bytes: SupportsIndex | None = None,
+        video_bytes: SupportsIndex | None = None,
+        audio_bytes: SupportsIndex | None = None,
+        events: CallersEvents | None = None,
+        numbered: bool = False,
+    ) -> None:
+        if memory is not None and not isinstance(memory, Guest):
+            raise TypeError(f"memory is a Guest or None, not {type(memory).__name__} ({memory!r})")
+        if clock not in ("real", "manual"):
+            raise ValueError(f"clock is {clock!r}; it is 'real' or 'manual'")
+        for name in () if events is None else ("is_valid", "signal"):
+            if not callable(getattr(events, name, None)):
+                raise TypeError(f"events has the methods is_valid(handle) and signal(handle); {events!r} has no {name}")
+        own = Pages(RESERVE_BYTES)
+        shares: Iterable[object] = [own] * 6 if memory is None else memory.shares()
+        pools: list[dict[str, Any]] = [{"memory": share} for share in [*shares, own]]
+        for settings, name in zip(
+            pools, ("ras", "netapi", "produced", "video_buffer", "video_paged", "video_nonpaged", "audio"), strict=True
+        ):
+            settings["name"] = name
+        pools[0].update(limit_blocks=ras_buffers, limit_bytes=ras_bytes)
+        pools[1]["limit_bytes"] = netapi_bytes
+        pools[6]["limit_bytes"] = audio_bytes
+        checked = (Fill(), Quarantine(bytes=1 << 22)) if special_pool else (Fill(),) if verifier else ()
+        for settings in pools[3:6]:
+            # A block of a power of two is aligned to itself, so none crosses a page.
+            settings.update(sizes=[1 << n for n in range(4, 17)], limit_bytes=video_bytes)
+            if checked and (memory is None or memory.on_read is not None):
+                settings["policies"] = checked if memory is None else checked[1:]
+        super().__init__(
+            settings=pools, quirks=_quirks(quirks), verifier=verifier, special_pool=special_pool,
+            is_manual=clock == "manual", numbered=numbered, memory=memory, events=events,
+        )
+
+    @staticmethod
+    def current() -> MachineBase:
+        """The machine that routines without a handle act on: the one entered last, else the default machine."""
+        return current_machine()
