@@ -27,7 +27,8 @@ cdef extern from "Python.h":
 
 # ---- what a machine is made of ------------------------------------------------------------------
 
-cdef enum pool_kind_t:
+# The pools of a machine.
+cdef enum:
     POOL_RAS = 0
     POOL_NETAPI = 1             # NetApiBufferAllocate
     POOL_PRODUCED = 2           # what the producers of NetApi answer
@@ -37,7 +38,7 @@ cdef enum pool_kind_t:
     POOL_AUDIO = 6
     POOL_KINDS = 7
 
-cdef enum family_t:
+cdef enum:
     FAMILY_RAS = 0
     FAMILY_NETAPI = 1
     FAMILY_VIDEO = 2
@@ -54,8 +55,8 @@ cdef enum quirk_t:
     QUIRK_VIDEO_ZERO_MINIMAL = 32
     QUIRK_VIDEO_PAIRING_SHARED = 64
 
-# Why a fast path must not be taken (machine_t.slow). Bit k, of a pool_kind_t: a refusal of that pool is scripted.
-# SLOW_FAMILY << family_t is the family's own. Written under machine.lock, read without.
+# Why a fast path must not be taken (machine_t.slow). Bit k, of a pool: a refusal of that pool is scripted.
+# SLOW_FAMILY << family is the family's own. Written under machine.lock, read without.
 cdef enum:
     SLOW_FAMILY = 256
 
@@ -261,7 +262,7 @@ cdef class MachineBase:
     cdef machine_t *machine             # never NULL; is_open 0 once closed
     cdef Pool ras_pool                  # these two are in `pools` as well; None until opened
     cdef Pool netapi_pool
-    cdef list pools                     # by pool_kind_t
+    cdef list pools                     # by POOL_*
     cdef list settings                  # what each pool is made with
     cdef readonly object memory         # the Guest, or None
     cdef readonly object events         # the caller's events, or None
