@@ -35,8 +35,8 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
         return world.on(bus).AllocateDmaBuffer(handle, 0)
 
 Test ids are `row-routine-door`. Besides python, ctypes and C, which the matrix counts, every scenario runs with plain
-addresses in Python, through the form of C without a machine, in the Microsoft convention, and on machines in a guest's address space. Rows whose routine is
-not there are not collected; the last test compares what ran with the matrix.
+addresses in Python, through C's form without a machine, in the Microsoft convention, and on machines in a guest's
+address space. Rows whose routine is not there are not collected; the last test compares what ran with the matrix.
 """
 
 from __future__ import annotations
