@@ -16,6 +16,10 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
     @row(6, ras_buffers=2)                                      # what the machine is made with, beside the row's own
     ...  world.on(session).RasFreeBuffer(block)                 # RAS, the pointers of a session
 
+    @row(52)                                                    # run_script; world.door.form is "library" or "callable"
+    def script_is_done(world):
+        return (pybuf.ras.run_script(...).status,)
+
     @row(56)                                                    # NetApi; NULL for an out-pointer (not in Python)
     def null_for_no_bytes(world):
         return world.NetApiBufferAllocate(0, missing="Buffer")

@@ -251,7 +251,18 @@ class CGuestDoor(CDoor):
     pointer_bytes, wchar_bytes = 8, 2
 
 
+class LibraryScript(PythonDoor):
+    """A custom script in a library: RAS calls it. Its scenario runs it and answers (status,)."""
+
+    letter, name, form = "", "script-library", "library"
+
+
+class CallableScript(PythonDoor):
+    letter, name, form = "", "script-callable", "callable"
+
+
 DOORS = (PythonDoor, CtypesDoor, CDoor)
+SCRIPTS = (LibraryScript, CallableScript)
 EXTRA = (AddressDoor, CNowDoor, *((CMsDoor, CNowMsDoor) if IS_X86_64 else ()), GuestDoor, CGuestDoor)
 
 
