@@ -4,6 +4,7 @@ An instance is an item of `argtypes`. Its from_param answers an object that ctyp
 one that was given.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
@@ -48,6 +49,7 @@ cdef object refused(object argument, str expected):
     return TypeError(f"{expected} is needed, not {type(argument).__name__} ({argument!r})")
 
 
+@cython.final
 cdef class Address:
     """A pointer or handle that is only looked up: an int of 64 bits, None, a Buffer, or anything of ctypes that points.
     """
@@ -76,6 +78,7 @@ cdef class Address:
         raise refused(argument, "an address or handle (int, Buffer, pointer of ctypes, None)")
 
 
+@cython.final
 cdef class Number:
     """A number of so many bits, modulo 2**bits."""
 
@@ -102,6 +105,7 @@ cdef class Number:
         return word(value) if self.bits == 64 and value else value
 
 
+@cython.final
 cdef class Out:
     """Memory of at least so many bytes, which the routine writes: byref(), a pointer, an array, or None."""
 
@@ -134,6 +138,7 @@ cdef class Out:
         return argument
 
 
+@cython.final
 cdef class Text:
     """Wide characters: str, a c_wchar_p, an array of c_wchar, or None."""
 
@@ -146,6 +151,7 @@ cdef class Text:
         raise refused(argument, "text (str, c_wchar_p, an array of c_wchar, None)")
 
 
+@cython.final
 cdef class Structured:
     """A structure or array that the routine reads, or a function that it calls."""
 

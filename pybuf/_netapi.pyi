@@ -1,8 +1,11 @@
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from poolcore import Buffer
 from pybuf._machine import Block
+from pybuf.routines import NUMBERS as NUMBERS
 from pybuf.status import NetStatus
+
+__pyx_capi__: dict[str, Any]
 
 def NetApiBufferAllocate(n: SupportsIndex) -> tuple[NetStatus, Buffer | None]: ...
 def NetapipBufferAllocate(n: SupportsIndex) -> tuple[NetStatus, Buffer | None]: ...
