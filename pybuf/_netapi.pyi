@@ -1,0 +1,16 @@
+from typing import Any, SupportsIndex
+
+from poolcore import Buffer
+from pybuf._machine import Block
+from pybuf.routines import NUMBERS as NUMBERS
+from pybuf.status import NetStatus
+
+__pyx_capi__: dict[str, Any]
+
+def NetApiBufferAllocate(n: SupportsIndex) -> tuple[NetStatus, Buffer | None]: ...
+def NetapipBufferAllocate(n: SupportsIndex) -> tuple[NetStatus, Buffer | None]: ...
+def NetApiBufferFree(b: Buffer | Block | SupportsIndex | None) -> NetStatus: ...
+def NetApiBufferReallocate(
+    old: Buffer | Block | SupportsIndex | None, n: SupportsIndex
+) -> tuple[NetStatus, Buffer | None]: ...
+def NetApiBufferSize(b: Buffer | Block | SupportsIndex | None) -> tuple[NetStatus, int | None]: ...
