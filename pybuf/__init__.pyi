@@ -1,5 +1,11 @@
 from poolcore import AddressSpace as AddressSpace
 from poolcore import Buffer as Buffer
+from pybuf._doors import C_API as C_API
+from pybuf._netapi import NetApiBufferAllocate as NetApiBufferAllocate
+from pybuf._netapi import NetApiBufferFree as NetApiBufferFree
+from pybuf._netapi import NetApiBufferReallocate as NetApiBufferReallocate
+from pybuf._netapi import NetApiBufferSize as NetApiBufferSize
+from pybuf._netapi import NetapipBufferAllocate as NetapipBufferAllocate
 from pybuf.errors import BlockOwner as BlockOwner
 from pybuf.errors import BugCheck as BugCheck
 from pybuf.errors import HdAudioError as HdAudioError
@@ -32,6 +38,7 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
+    "C_API",
     "Caller",
     "DISPATCH_LEVEL",
     "Event",
@@ -39,8 +46,13 @@ __all__ = [
     "HdAudioError",
     "Machine",
     "NT_SUCCESS",
+    "NetApiBufferAllocate",
+    "NetApiBufferFree",
+    "NetApiBufferReallocate",
+    "NetApiBufferSize",
     "NetApiError",
     "NetStatus",
+    "NetapipBufferAllocate",
     "NtStatus",
     "PASSIVE_LEVEL",
     "PybufError",
@@ -49,7 +61,10 @@ __all__ = [
     "VideoPortError",
     "VpStatus",
     "WINE",
+    "get_include",
 ]
+
+def get_include() -> str: ...
 
 ERROR_SUCCESS: Status
 SUCCESS: Status
