@@ -276,11 +276,13 @@ cdef int space_tell(pool_t *pool, map_call_t call, uint64_t address, uint64_t si
     if thread != NULL:
         outer = thread.in_callback
         thread.in_callback = pool
+        thread.callbacks += 1
     os_unlock(&pool.heap_lock)
     answer = call(pool.config.context, address, size)
     os_lock(&pool.heap_lock)
     if thread != NULL:
         thread.in_callback = outer
+        thread.callbacks -= 1
     return answer
 
 

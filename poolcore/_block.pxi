@@ -93,10 +93,12 @@ cdef bint tags_make(pool_t *pool, slab_t *slab) noexcept nogil:
     if slab.tags == NULL:
         return False
     # From now on every block of the slab goes the slow way, which keeps the tags.
+    if slab.kind == KIND_SLAB:
+        front_spill(slab.heap)
+        if slab.heap.fast[slab.size_class] == slab:
+            slab.heap.fast[slab.size_class] = &slab_none
     slab.flags |= FLAG_TAGGED
     slab.owner = NULL
-    if slab.kind == KIND_SLAB and slab.heap.fast[slab.size_class] == slab:
-        slab.heap.fast[slab.size_class] = &slab_none
     return True
 
 
@@ -263,20 +265,26 @@ cdef int locked_limit(pool_t *pool, uint64_t size, uint64_t blocks) noexcept nog
 
 
 cdef void locked_peak(pool_t *pool) noexcept nogil:
-    if pool.live_blocks > pool.peak_blocks:
-        pool.peak_blocks = pool.live_blocks
-    if pool.live_bytes > pool.peak_bytes:
-        pool.peak_bytes = pool.live_bytes
+    """After a block was had, not when it was asked for: what is refused has never been live."""
+    if pool.live_blocks - pool.pending_blocks > pool.peak_blocks:
+        pool.peak_blocks = pool.live_blocks - pool.pending_blocks
+    if pool.live_bytes - pool.pending_bytes > pool.peak_bytes:
+        pool.peak_bytes = pool.live_bytes - pool.pending_bytes
 
 
 cdef bint low_memory(pool_t *pool, uint64_t size) noexcept nogil:
     """Asks the LowMemory callback, without the lock; whether the request shall be tried again."""
     cdef int answer
+    cdef thread_t *thread = thread_here()
     if pool.config.on_low_memory == NULL:
         return False
+    if thread != NULL:
+        thread.callbacks += 1
     os_unlock(&pool.heap_lock)
     answer = pool.config.on_low_memory(pool.config.context, size)
     os_lock(&pool.heap_lock)
+    if thread != NULL:
+        thread.callbacks -= 1
     return answer == 0 and not pool.is_closed
 
 
@@ -316,12 +324,16 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         if refusal[0] == REFUSAL_NONE:
             pool.live_blocks += 1           # reserved: a callback may let others in
             pool.live_bytes += size
+            pool.pending_blocks += 1
+            pool.pending_bytes += size
             address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
                                  &slab, &index)
             if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
                 block_close(pool, slab, index)
                 block_release(pool, slab, index)
                 address = 0
+            pool.pending_blocks -= 1
+            pool.pending_bytes -= size
             if address:
                 break
             pool.live_blocks -= 1
@@ -416,7 +428,9 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
     return VERDICT_LIVE
 
 
-cdef int free_locked(pool_t *pool, uint64_t address, int flags) noexcept nogil:
+cdef int free_locked(pool_t *pool, uint64_t address, hold_t *hold, int flags) noexcept nogil:
+    """`hold` is NULL for a free by address. Else its block is meant, and only under the lock is it known to have it
+    still: its address may be another's by now."""
     cdef slab_t *slab
     cdef uint32_t index, record, tag = 0
     cdef uint64_t size = 0
@@ -427,6 +441,8 @@ cdef int free_locked(pool_t *pool, uint64_t address, int flags) noexcept nogil:
         os_unlock(&pool.heap_lock)
         return VERDICT_CLOSED
     verdict = block_find(pool, address, &slab, &index)
+    if hold != NULL and hold.slab == NULL:
+        verdict = VERDICT_DOUBLE
     if verdict == VERDICT_LIVE:
         record = slab.records[index]
         verdict = record_verdict(pool, slab, index, record, flags)
@@ -468,7 +484,7 @@ cdef int free_any(pool_t *pool, uint64_t address, int flags) noexcept nogil:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
-        return free_locked(pool, address, flags)
+        return free_locked(pool, address, NULL, flags)
     return free_unlocked(pool, address, flags)
 
 
@@ -511,6 +527,8 @@ cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil:
     if hold.slab == NULL:
         return VERDICT_CLOSED if pool.is_closed else VERDICT_DOUBLE
+    if pool.is_locked and not pool.is_closed:
+        return free_locked(pool, hold.address, hold, flags)
     return free_any(pool, hold.address, flags)
 
 

@@ -5,6 +5,7 @@
 cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
     cdef uint32_t live = 0
     cdef uint32_t free = 0
+    cdef uint32_t front = slab_front(slab)
     cdef uint32_t i, record, state
     cdef bint is_freed
     cdef hold_t *hold
@@ -39,7 +40,9 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
                     return "holder"
                 if (state == RECORD_EXPORTED) != (hold.views > 0):
                     return "views"
-    if slab_live(slab) != live:
+        elif record & RECORD_FRONT and record != RECORD_FRONT:
+            return "record_state"
+    if slab_live(slab) != live + front:
         return "slab_live"
     i = slab.head
     is_freed = False
@@ -50,26 +53,36 @@ cdef const char *check_slab(pool_t *pool, slab_t *slab) noexcept nogil:
             is_freed = True
             i = slab.freed
             continue
-        if i >= slab.carved or slab.records[i] & RECORD_STATE or free > slab.carved:
+        if i >= slab.carved or slab.records[i] & (RECORD_STATE | RECORD_FRONT) or free > slab.carved:
             return "free_list"
         free += 1
         i = slab.records[i] & LINK_MASK
-    if free + live != slab.carved:
+    if free + live + front != slab.carved:
         return "free_list"
     if slab.place == PLACE_FULL:
-        if slab.owner != NULL:
+        if slab.owner != slab_full_owner(slab):
             return "owner"
         if free or slab.carved < slab.block_count:
             return "place"
     elif slab.owner != slab_fast_owner(slab):
         return "owner"
-    if slab.place == PLACE_PARTIAL and (free == 0 or live == 0):
+    if slab.place == PLACE_PARTIAL and (free == 0 or live + front == 0):
         return "place"
-    if slab.place == PLACE_EMPTY and live:
+    if slab.place == PLACE_EMPTY and live + front:
         return "place"
     if slab.place == PLACE_CURRENT and slab.heap.current[slab.size_class] != slab:
         return "place"
     return NULL
+
+
+cdef uint32_t slab_front(slab_t *slab) noexcept nogil:
+    """Blocks whose record says that they are on the front."""
+    cdef uint32_t count = 0
+    cdef uint32_t i
+    if slab.carved <= slab.block_count and slab.records != NULL:
+        for i in range(slab.carved):
+            count += slab.records[i] & (RECORD_STATE | RECORD_FRONT) == RECORD_FRONT
+    return count
 
 
 cdef const char *check_slab_empty(pool_t *pool, slab_t *slab) noexcept nogil:
@@ -81,10 +94,42 @@ cdef const char *check_slab_empty(pool_t *pool, slab_t *slab) noexcept nogil:
     return NULL
 
 
+cdef bint front_knows(pool_t *pool, heap_t *heap, front_t *block) noexcept nogil:
+    """Whether the record is that of the block at the address, and its slab one whose frees may take the front."""
+    cdef uint64_t offset = block.address - pool.base
+    cdef slab_t *slab
+    cdef uint32_t index
+    if offset >= pool.fast_span or offset >> GRANULE_SHIFT >= pool.top:
+        return False
+    slab = granule_at(pool, offset >> GRANULE_SHIFT)
+    if slab.kind != KIND_SLAB or <uint64_t>slab.owner - <uint64_t>heap > 1:
+        return False
+    index = slab_index(slab, block.address)
+    return index < slab.carved and block.record == slab.records + index
+
+
+cdef const char *check_front(pool_t *pool, heap_t *heap, uint64_t marked) noexcept nogil:
+    """`marked` records of the heap's slabs say that their blocks are on the front."""
+    cdef uint32_t i, k
+    if heap.top.record != &record_none and not front_knows(pool, heap, &heap.top):
+        return "front_top"
+    if heap.front_count > FRONT_MAX or front_length(heap) != marked:
+        return "front"
+    for i in range(heap.front_count):
+        if not front_knows(pool, heap, &heap.front[i]) or heap.front[i].record[0] != RECORD_FRONT:
+            return "front"
+        if heap.front[i].record == heap.top.record:
+            return "front"
+        for k in range(i):
+            if heap.front[i].record == heap.front[k].record:
+                return "front"
+    return NULL
+
+
 cdef const char *check_heap(pool_t *pool, heap_t *heap, uint64_t *detail) noexcept nogil:
     """The heap's slabs, and that its lists hold exactly those whose place says so."""
     cdef uint64_t granule = 0
-    cdef uint64_t partial = 0, empty = 0, slabs = 0
+    cdef uint64_t partial = 0, empty = 0, slabs = 0, front = 0
     cdef uint64_t partial_listed = 0, empty_listed = 0
     cdef slab_t *slab
     cdef const char *broken
@@ -99,6 +144,7 @@ cdef const char *check_heap(pool_t *pool, heap_t *heap, uint64_t *detail) noexce
             slabs += 1
             partial += slab.place == PLACE_PARTIAL
             empty += slab.place == PLACE_EMPTY
+            front += slab_front(slab)
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
     detail[0] = 0
     if slabs != heap.slab_count:
@@ -130,7 +176,7 @@ cdef const char *check_heap(pool_t *pool, heap_t *heap, uint64_t *detail) noexce
         return "empty_list"
     if heap.empty_count != empty:
         return "empty_count"
-    return NULL
+    return check_front(pool, heap, front)
 
 
 cdef const char *check_arena(pool_t *pool, uint64_t *detail) noexcept nogil:
@@ -204,9 +250,9 @@ cdef const char *check_counts(pool_t *pool) noexcept nogil:
                     size += block_size(slab, slab.records[i])
                 quarantined += slab.records[i] & RECORD_STATE == RECORD_QUARANTINED
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
-    if blocks != pool.live_blocks:
+    if blocks + pool.pending_blocks != pool.live_blocks:
         return "live_blocks"
-    if size != pool.live_bytes:
+    if size + pool.pending_bytes != pool.live_bytes:
         return "live_bytes"
     if pool.live_blocks > pool.config.limit_blocks or pool.live_bytes > pool.config.limit_bytes:
         return "limit"

@@ -45,6 +45,30 @@ cdef void fork_in_child() noexcept nogil:
     for i in range(pool_count):
         if pools[i].is_open and not pools[i].is_closed:
             pool_rebuild(pools[i], mine)
+            if mine == NULL or mine.callbacks == 0:
+                pool_calm(pools[i])
+
+
+cdef void pool_calm(pool_t *pool) noexcept nogil:
+    """In a fork's child that is in no callback: whatever was inside one, or on its way to it, is gone."""
+    cdef uint64_t granule = 0
+    cdef uint64_t count
+    cdef slab_t *slab
+    if pool.config.calls != NULL:
+        pool.config.calls[0] = 0
+        pool.config.callback_depth[0] = 0
+    if not pool.is_locked:
+        return
+    pool.live_blocks -= pool.pending_blocks
+    pool.live_bytes -= pool.pending_bytes
+    pool.pending_blocks = 0
+    pool.pending_bytes = 0
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        count = slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
+        if slab.kind == KIND_TAKEN:
+            arena_give(pool, granule, count)
+        granule += count
 
 
 cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
@@ -72,6 +96,8 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
             heap.empty_mask[1] = 0
             heap.empty_count = 0
             heap.slab_count = 0
+            heap.front_count = 0
+            heap.top.record = &record_none
             heap_abandon(pool, heap)
         heap = heap.next_in_pool
     while granule < pool.top:
@@ -131,7 +157,7 @@ cdef void slab_rebuild(slab_t *slab) noexcept nogil:
         heap_keep_empty(heap, slab)
     elif head == LINK_NONE:
         slab.place = PLACE_FULL
-        slab.owner = NULL
+        slab.owner = slab_full_owner(slab)
     else:
         slab.place = PLACE_PARTIAL
         slab.owner = slab_fast_owner(slab)

@@ -27,6 +27,7 @@ cdef thread_t *thread_here() noexcept nogil:
 cdef void heap_init(heap_t *heap, pool_t *pool) noexcept nogil:
     cdef uint32_t i
     heap_t_clear(heap)
+    heap.top.record = &record_none
     for i in range(CLASS_MAX):
         heap.current[i] = &slab_none
         heap.fast[i] = &slab_none
@@ -173,6 +174,7 @@ cdef void heap_release_empty(pool_t *pool, heap_t *heap, bint with_current) noex
     cdef slab_t *slab
     cdef uint32_t i
     heap_collect(heap)
+    front_spill(heap)
     while True:
         slab = heap_any_empty(heap)
         if slab == NULL:
@@ -283,22 +285,27 @@ cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexce
         found = heap.empty[size_class]
         heap_unkeep_empty(heap, found)
         slab_refresh(found)
+    elif front_length(heap):
+        front_spill(heap)
+        return heap_refill(pool, heap, size_class)
     else:
         if pool.config.guard_every:
             pool.guard_count += 1
             is_guarded = pool.guard_count % pool.config.guard_every == 0
         found = heap_fresh(pool, heap, size_class, is_guarded)
-        if found == NULL:
-            slab = heap.current[size_class]
-            return slab if slab != &slab_none and slab_refresh(slab) else NULL
         slab = heap.current[size_class]
-        if slab != &slab_none and slab_refresh(slab):
+        if slab != &slab_none and not slab_refresh(slab) and slab.carved < slab.block_count:
+            slab_carve(slab)
+        if slab != &slab_none and slab_has_free(slab):
             # Another thread came first while the lock was let go.
-            heap_keep_empty(heap, found)
+            if found != NULL:
+                heap_keep_empty(heap, found)
             return slab
+        if found == NULL:
+            return NULL
     if slab != &slab_none:
         slab.place = PLACE_FULL
-        slab.owner = NULL
+        slab.owner = slab_full_owner(slab)
     found.place = PLACE_CURRENT
     found.owner = slab_fast_owner(found)
     heap.current[size_class] = found

@@ -90,18 +90,23 @@ cdef bint arena_open(pool_t *pool, const char **why) noexcept nogil:
     else:
         while pool.granule_shift > 12 and pool.config.size >> pool.granule_shift < 16:
             pool.granule_shift -= 1
+        # The memory may reach to 2^64, whose number is 0: the end is only used in differences.
         start = pool.config.base
         end = start + pool.config.size
         start = (start + (<uint64_t>1 << pool.granule_shift) - 1) & ~((<uint64_t>1 << pool.granule_shift) - 1)
         end &= ~((<uint64_t>1 << pool.granule_shift) - 1)
-        if end <= start or start < pool.config.base:
+        if (start < pool.config.base or start - pool.config.base >= pool.config.size
+                or end - start - 1 >= pool.config.size):
             why[0] = "the memory is smaller than one aligned slab of 4096 bytes"
+            return False
+        if start == 0:
+            why[0] = "0 is the address of no block"
             return False
         pool.base = start
         pool.span = end - start
     pool.granule_bytes = <uint64_t>1 << pool.granule_shift
     pool.granule_count = pool.span >> pool.granule_shift
-    if pool.granule_count >> 31:
+    if pool.granule_count > <uint64_t>1 << 31:
         why[0] = "more than 2^31 slabs of 64 KiB"
         return False
     pool.commit_step = HUGE_GRANULES if pool.config.huge == HUGE_ALWAYS else 4
@@ -203,10 +208,14 @@ cdef bint policies_open(pool_t *pool, const char **why) noexcept nogil:
             pool.quarantine_capacity = pool.config.quarantine_bytes // ALIGNMENT + 1
         if pool.quarantine_capacity > <uint64_t>1 << 24:
             pool.quarantine_capacity = <uint64_t>1 << 24
+        pool.quarantine_capacity += 1
         pool.quarantine = <uint64_t *>os_map(pool.quarantine_capacity * sizeof(uint64_t))
         if pool.quarantine == NULL:
             why[0] = "no memory for the quarantine"
             return False
+    if pool.config.events_capacity > <uint64_t>1 << 24:
+        why[0] = "more than 2^24 events"
+        return False
     if pool.config.events_capacity:
         pool.events = <event_t *>os_map(pool.config.events_capacity * sizeof(event_t))
         if pool.events == NULL:
@@ -215,25 +224,37 @@ cdef bint policies_open(pool_t *pool, const char **why) noexcept nogil:
     return True
 
 
+cdef void holds_kill(pool_t *pool) noexcept nogil:
+    """Every Buffer of the pool is dead."""
+    cdef uint64_t granule = 0
+    cdef slab_t *slab
+    cdef uint32_t i
+    os_lock(&pool.arena_lock)
+    while granule < pool.top:
+        slab = granule_at(pool, granule)
+        if slab.kind == KIND_SLAB and slab.holders != NULL or slab.kind == KIND_RUN:
+            for i in range(slab.carved):
+                if slab.records[i] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
+                    hold_kill(slab, i)
+        granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
+    os_unlock(&pool.arena_lock)
+
+
 cdef void pool_close(pool_t *pool) noexcept nogil:
     global free_heaps
     cdef heap_t *heap
     cdef heap_t *rest
     cdef thread_t *thread
-    cdef block_t block
-    cdef uint64_t address
     cdef map_call_t unmap = pool.config.on_unmap
     if pool.is_closed:
         return
     thread_here()
     assert_whole(pool_check(pool, NULL, NULL))
-    block.address = 0
-    address = pool.base
-    while pool_next_live(pool, address, &block):
-        if block.hold != NULL:
-            block.hold.slab = NULL
-        address = block.address + 1
     os_lock(&state_lock)
+    if pool.is_locked:
+        # A call that has the lock may be about to register a Buffer; those that wait for it find the pool closed.
+        os_lock(&pool.heap_lock)
+    holds_kill(pool)
     pool.fast_span = 0
     pool.is_closed = 1
     rest = pool.heaps
@@ -253,6 +274,8 @@ cdef void pool_close(pool_t *pool) noexcept nogil:
             thread.gather_slab = NULL
             thread.gather_count = 0
         thread = thread.next
+    if pool.is_locked:
+        os_unlock(&pool.heap_lock)
     os_unlock(&state_lock)
     if pool.config.backing == BACKING_SPACE and unmap != NULL:
         os_lock(&pool.heap_lock)

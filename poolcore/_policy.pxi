@@ -33,7 +33,8 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks, credit_t *cre
             atomic_add_u64(&pool.live_blocks, ~blocks + 1)
     if has_both:
         os_unlock(&pool.heap_lock)
-    return refusal
+    # No limit, but a size at which the sum would wrap.
+    return REFUSAL_MEMORY if refusal == REFUSAL_LIMIT_BYTES and pool.config.limit_bytes == UINT64_MAX else refusal
 
 
 cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit, uint64_t *total) noexcept nogil:
@@ -191,15 +192,16 @@ cdef bint quarantine_take(pool_t *pool, slab_t *slab, uint32_t index, uint64_t a
     cdef uint64_t most = pool.config.quarantine_bytes
     if pool.quarantine_capacity == 0:
         return False
-    if blocks == 0 or blocks > pool.quarantine_capacity:
-        blocks = pool.quarantine_capacity
+    if blocks == 0 or blocks >= pool.quarantine_capacity:
+        blocks = pool.quarantine_capacity - 1
     if most == 0:
         most = UINT64_MAX
     if size > most:
         return False
     record_store(slab.records + index, RECORD_QUARANTINED | <uint32_t>(size if slab.kind == KIND_SLAB else 0))
-    quarantine_drain(pool, blocks - 1, most - size)
+    # The ring has room for one more than may wait, so that each is in it before others leave: that may run on_unmap.
     pool.quarantine[(pool.quarantine_first + pool.quarantine_count) % pool.quarantine_capacity] = address
     pool.quarantine_count += 1
     pool.quarantine_bytes += size
+    quarantine_drain(pool, blocks, most)
     return True

@@ -117,6 +117,10 @@ cdef int pool_c_free(void *pool, void *block) noexcept nogil
 cdef void *pool_c_realloc(void *pool, void *block, size_t size) noexcept nogil
 cdef void *pool_c_calloc(void *pool, size_t count, size_t size) noexcept nogil
 cdef void *pool_c_aligned(void *pool, size_t alignment, size_t size) noexcept nogil
+# alloc and free of a pool that pool_has_front. Any other's would find nothing on its front and go the usual way.
+cdef void *pool_front_alloc(void *pool, size_t size) noexcept nogil
+cdef int pool_front_free(void *pool, void *block) noexcept nogil
+cdef bint pool_has_front(pool_t *pool) noexcept nogil
 
 
 # ---- the hot path -----------------------------------------------------------------------------

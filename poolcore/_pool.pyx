@@ -58,6 +58,7 @@ cdef thread_t *free_threads
 cdef heap_t *free_heaps             # of ended threads and closed pools
 cdef thread_t thread_ended          # what an ended thread finds in its own place
 cdef slab_t slab_none               # the current slab of a class that has none: never a free block
+cdef uint32_t record_none           # of no block: neither live nor on a front
 cdef uint64_t state_next            # bump allocator of type-stable structs
 cdef uint64_t state_end
 cdef uint64_t page_bytes
@@ -82,6 +83,7 @@ cdef void *state_alloc(uint64_t size) noexcept nogil:
 
 include "_arena.pxi"
 include "_slab.pxi"
+include "_front.pxi"
 include "_remote.pxi"
 include "_heap.pxi"
 include "_run.pxi"

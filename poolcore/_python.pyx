@@ -35,10 +35,10 @@ from poolcore._pool cimport (
     heap_now, hold_adopt, hold_export, hold_forget, hold_unexport,
     pool_alloc_ex, pool_alloc_held, pool_alloc_many, pool_block_at, pool_c_alloc, pool_c_aligned,
     pool_c_calloc, pool_c_free, pool_c_realloc, pool_check, pool_close, pool_dispose, pool_events,
-    pool_free_ex, pool_free_held, pool_free_many, pool_go_native, pool_next_live, pool_of, pool_open, pool_realloc,
-    pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
+    pool_await_restore, pool_forget_allocs, pool_free_ex, pool_free_held, pool_free_many, pool_front_alloc,
+    pool_front_free, pool_go_native, pool_has_front, pool_many_refusal, pool_next_live, pool_of, pool_open,
+    pool_realloc, pool_realloc_held, pool_reset_peak, pool_restore, pool_snapshot, pool_snapshot_bytes, pool_stats,
     pool_trim, pool_unmap, pool_verdict_of,
-    pool_await_restore, pool_forget_allocs, pool_many_refusal,
 )
 from poolcore._types cimport (
     ALIGNMENT, ALLOC_ZERO, BACKING_BUFFER, BACKING_PAGES, BACKING_SPACE, CLASS_MAX, EVENT_ALLOC,
@@ -177,13 +177,20 @@ cdef object verdict_of(int verdict):
 
 # ---- arguments ---------------------------------------------------------------------------------
 
+cdef str number_text(object number):
+    """An int for a message. str() refuses very long ones."""
+    if -1 << 256 < number < 1 << 256:
+        return str(number)
+    return f"{'-' if number < 0 else ''}2**{number.bit_length() - 1} or more"
+
+
 cdef int size_of_request(object size, uint64_t *out) except -1:
     """Reads a size. SIZE_TOO_LARGE: no address space holds it; the pool need not be asked."""
     if not PyIndex_Check(size):
         raise TypeError(f"size is a number of bytes, an int, not {type(size).__name__} ({size!r})")
     size = PyNumber_Index(size)
     if size < 0:
-        raise ValueError(f"size is {size}; it is 0 or more bytes")
+        raise ValueError(f"size is {number_text(size)}; it is 0 or more bytes")
     if size > REQUEST_MAX:
         out[0] = REQUEST_MAX
         return SIZE_TOO_LARGE
@@ -196,7 +203,7 @@ cdef Py_ssize_t count_of_request(object count) except -1:
         raise TypeError(f"count is a number of blocks, an int, not {type(count).__name__} ({count!r})")
     count = PyNumber_Index(count)
     if count < 0:
-        raise ValueError(f"count is {count}; it is 0 or more blocks")
+        raise ValueError(f"count is {number_text(count)}; it is 0 or more blocks")
     return <Py_ssize_t>min(count, <object>REQUEST_MAX)
 
 
@@ -207,7 +214,7 @@ cdef uint64_t alignment_of(object align) except? 0:
         raise TypeError(f"align is a power of two in bytes, an int, not {type(align).__name__} ({align!r})")
     align = PyNumber_Index(align)
     if align <= 0 or align & (align - 1) or align > REQUEST_MAX:
-        raise ValueError(f"align is {align}; it is a power of two, such as 64 or 4096")
+        raise ValueError(f"align is {number_text(align)}; it is a power of two, such as 64 or 4096")
     return align
 
 
@@ -248,10 +255,8 @@ cdef uint64_t address_of(object block) except? 0:
         if word != NO_LIMIT or PyErr_Occurred() == NULL:
             return word
         PyErr_Clear()
-        raise OverflowError(f"an address is from 0 to 2**64-1; got {block}")
-    if not PyIndex_Check(block):
-        raise TypeError(f"a block is a Buffer or an int address, not {type(block).__name__} ({block!r})")
-    return address_of(int(PyNumber_Index(block)))
+        raise OverflowError(f"an address is from 0 to 2**64-1; got {number_text(block)}")
+    return address_of(block_index(block))
 
 
 cdef uint64_t limit_of(str name, object limit) except? 0:
@@ -261,7 +266,7 @@ cdef uint64_t limit_of(str name, object limit) except? 0:
         raise TypeError(f"{name} is an int or None, not {type(limit).__name__} ({limit!r})")
     limit = PyNumber_Index(limit)
     if limit < 0:
-        raise ValueError(f"{name} is {limit}; it is 0 or more, or None for no limit")
+        raise ValueError(f"{name} is {number_text(limit)}; it is 0 or more, or None for no limit")
     return min(limit, <object>REQUEST_MAX)
 
 
@@ -280,7 +285,8 @@ cdef int read_sizes(object sizes, pool_config_t *config) except -1:
         size = PyNumber_Index(size)
         if not 1 <= size <= SMALL_MAX:
             raise ValueError(
-                f"sizes: {size} is no size class; they are from 1 to {SMALL_MAX} bytes, larger blocks need none")
+                f"sizes: {number_text(size)} is no size class; they are from 1 to {SMALL_MAX} bytes, "
+                "larger blocks need none")
         classes.add((size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
     if not 1 <= len(classes) <= CLASS_MAX:
         raise ValueError(
@@ -403,7 +409,9 @@ cdef void buffer_dealloc_slow(PyObject *o) noexcept:
     if (<Buffer>o).hold.slab != NULL:
         if (<Buffer>o).owner.is_plain and (<Buffer>o).owner.on_drop == DROP_RETURN:
             (<Buffer>o).owner.dropped = (<Buffer>o).owner.dropped + 1
-            pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER)
+            if pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER) != VERDICT_LIVE:
+                # Refused, for want of memory: the block stays, and must not name a Buffer that is gone.
+                hold_forget((<Buffer>o).owner.engine, &(<Buffer>o).hold)
         else:
             buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
     if _spare_top != _spares + SPARE_MAX:
@@ -442,10 +450,13 @@ cdef void buffer_dropped(Pool pool, hold_t *hold) noexcept:
         if pool.is_locked:
             count_add(&pool.calls, 1)
             with nogil:
-                pool_free_held(pool.engine, hold, FREE_DEFER)
+                # A free that is refused, as of a block whose slack was overwritten, leaves the block live: it must
+                # not know a Buffer that is gone.
+                if pool_free_held(pool.engine, hold, FREE_DEFER) != VERDICT_LIVE:
+                    hold_forget(pool.engine, hold)
             call_end(pool)
-        else:
-            pool_free_held(pool.engine, hold, FREE_DEFER)
+        elif pool_free_held(pool.engine, hold, FREE_DEFER) != VERDICT_LIVE:
+            hold_forget(pool.engine, hold)
         if pool.on_drop == DROP_WARN:
             try:
                 text = f"a Buffer of {size} bytes at {address:#x} of {label(pool)} was dropped, not freed".encode()
@@ -764,6 +775,8 @@ cdef class Block:
         ValueError
             It is not live, or a Buffer holds it.
         """
+        if self.pool is None:
+            raise ValueError("this Block describes nothing: Blocks come from Pool.block_at and Pool.live")
         open_or_raise(self.pool)
         buffer = buffer_adopt(self.pool, self.address)
         if buffer is None:
@@ -859,6 +872,9 @@ cdef class CFunctions:
         void *realloc(void *pool, void *block, size_t size)
         void *calloc(void *pool, size_t count, size_t size)
         void *aligned(void *pool, size_t alignment, size_t size)
+
+    A pool of one size has an alloc and a free of its own, which reuse the block freed last: half the
+    instructions of the others. They may be mixed with every other way to the same pool.
     """
 
     cdef Pool owner
@@ -891,20 +907,22 @@ cdef class _Live:
     def __next__(self):
         cdef block_t block
         cdef int found
-        if self.pool is None or self.pool.is_closed:
+        cdef Pool pool = self.pool      # another thread may end the same iterator during the call
+        cdef uint64_t address = self.address
+        if pool is None or pool.is_closed:
             raise StopIteration
-        if self.pool.is_locked:
-            count_add(&self.pool.calls, 1)
+        if pool.is_locked:
+            count_add(&pool.calls, 1)
             with nogil:
-                found = pool_next_live(self.pool.engine, self.address, &block)
-            call_end(self.pool)
+                found = pool_next_live(pool.engine, address, &block)
+            call_end(pool)
         else:
-            found = pool_next_live(self.pool.engine, self.address, &block)
+            found = pool_next_live(pool.engine, address, &block)
         if not found:
             self.pool = None
             raise StopIteration
         self.address = block.address + 1
-        return block_make(self.pool, &block)
+        return block_make(pool, &block)
 
 
 # ---- callbacks ---------------------------------------------------------------------------------
@@ -1249,16 +1267,20 @@ cdef object refused(Pool pool, object size, object count, object align, int refu
     if refusal == REFUSAL_CLOSED or pool.is_closed:
         raise ValueError(f"{label(pool)} is closed")
     stats_read(pool, &stats)
+    size = int(PyNumber_Index(size))
+    count = int(PyNumber_Index(count))
     requested = size * count
     limit = None if pool.engine.config.limit_bytes == NO_LIMIT else pool.engine.config.limit_bytes
-    what = f"{size} bytes" if count == 1 else f"{count} blocks of {size} bytes"
+    what = f"{number_text(size)} bytes"
+    if count != 1:
+        what = f"{number_text(count)} blocks of {what}"
     if refusal == REFUSAL_LIMIT_BYTES:
         why = f"limit_bytes is {limit} and {stats.live_bytes} are live; free blocks or raise the limit"
     elif refusal == REFUSAL_LIMIT_BLOCKS:
         why = (f"limit_blocks is {pool.engine.config.limit_blocks} and {stats.live_blocks} are live; "
                "free blocks or raise the limit")
     elif refusal == REFUSAL_FAULT:
-        faults = [policy for policy in pool.policies if type(policy).__name__ == "Faults"]
+        faults = [policy for policy in pool.policies if policy.kind().__name__ == "Faults"]
         why = f"its policy {faults[0]!r} chose this request"
     else:
         why = (f"{stats.reserved_bytes} bytes are all its address range, {stats.live_bytes} are live; "
@@ -1420,22 +1442,25 @@ cdef object free_many_words(Pool pool, const uint64_t *addresses, Py_ssize_t cou
         PyMem_Free(verdicts)
 
 
-cdef object free_many_items(Pool pool, list blocks, Py_ssize_t start):
-    """free_many of a list that nobody else holds; those before `start` are freed already."""
+cdef object free_many_items(Pool pool, object blocks, Py_ssize_t start):
+    """free_many of any blocks; those before `start` are freed already."""
     cdef Py_ssize_t i
-    cdef Py_ssize_t count = PyList_GET_SIZE(blocks)
+    cdef Py_ssize_t count
     cdef Py_ssize_t first = -1
     cdef uint64_t address
     cdef uint64_t first_address = 0
     cdef int verdict
     cdef list verdicts = [VERDICT_LIVE] * start
+    # TypeError or OverflowError for what can be no block, before anything is freed. Each __index__ is asked once, and
+    # no tuple changes its length, whatever they do.
+    cdef tuple known = tuple([
+        block if type(block) is Buffer or PyLong_CheckExact(block) else block_index(block) for block in tuple(blocks)])
+    count = len(known)
     for i in range(start, count):
-        # TypeError or OverflowError for what can be no block, before anything is freed.
-        block = <object>PyList_GET_ITEM(blocks, i)
-        if type(block) is not Buffer:
-            address_of(block)
+        if type(known[i]) is not Buffer:
+            address_of(known[i])
     for i in range(start, count):
-        verdict = free_any(pool, <object>PyList_GET_ITEM(blocks, i), &address)
+        verdict = free_any(pool, known[i], &address)
         verdicts.append(verdict)
         if verdict != VERDICT_LIVE and first < 0:
             first = i
@@ -1443,6 +1468,13 @@ cdef object free_many_items(Pool pool, list blocks, Py_ssize_t start):
     if first >= 0:
         raise free_many_error(pool, first_address, first, verdicts)
     return None
+
+
+cdef object block_index(object block):
+    """The address that an object other than an int stands for."""
+    if not PyIndex_Check(block):
+        raise TypeError(f"a block is a Buffer or an int address, not {type(block).__name__} ({block!r})")
+    return int(PyNumber_Index(block))
 
 
 cdef object array_of_words(Py_ssize_t count):
@@ -1481,7 +1513,7 @@ cdef object policies_read(tuple policies, pool_config_t *config):
     """Policies into `config`; the LowMemory among them, or None."""
     low_memory = None
     for policy in policies:
-        kind = type(policy).__name__
+        kind = policy.kind().__name__
         if kind == "Guard":
             config.guard_every = policy.every
         elif kind == "Quarantine":
@@ -1665,26 +1697,20 @@ cdef class Pool:
             low_memory = policies_read(policies, &config)
         else:
             policies = ()
-        self.name = name
-        self.policies = policies
-        self.on_drop = DROP_RETURN if on_drop == "return" else DROP_KEEP if on_drop == "keep" else DROP_WARN
         if space is not None:
-            self.on_map = space.on_map
-            self.on_unmap = space.on_unmap
-            self.on_copy = space.on_copy
-            if self.on_map is not None:
+            if space.on_map is not None:
                 config.on_map = callback_map
-            if self.on_unmap is not None:
+            if space.on_unmap is not None:
                 config.on_unmap = callback_unmap
-            if self.on_copy is not None:
+            if space.on_copy is not None:
                 config.on_copy = callback_copy
+        is_low_memory_sized = False
         if low_memory is not None:
-            self.on_low_memory = low_memory.callback
-            self.is_low_memory_sized = low_memory.takes_size()
+            is_low_memory_sized = low_memory.takes_size()
             config.on_low_memory = callback_low_memory
-        if space is not None or low_memory is not None:
-            self.entries = {}
         config.context = <void *>self
+        config.calls = &self.calls
+        config.callback_depth = &self.callback_depth
         cdef pool_t *engine
         with nogil:
             engine = pool_open(&config, &why)
@@ -1692,12 +1718,26 @@ cdef class Pool:
             text = "the engine does not say why" if why == NULL else (<bytes>why).decode()
             kind = MemoryError if config.backing == BACKING_PAGES else ValueError
             of = "its own pages" if memory is None else repr(memory) if view is None else type(memory).__name__
-            raise kind(f"{label(self)} cannot be made of {of}: {text}")
-        if self.engine != NULL:     # another thread was faster
+            who = f"pool {name!r}" if name else "an unnamed pool"
+            raise kind(f"{who} cannot be made of {of}: {text}")
+        if self.engine != NULL:     # another thread was faster, or an argument's own code
             pool_close(engine)
             pool_unmap(engine)
             pool_dispose(engine)
             raise RuntimeError(f"{label(self)} is made already: __init__ runs once")
+        # Not before: until here it may become another pool's.
+        self.name = name
+        self.policies = policies
+        self.on_drop = DROP_RETURN if on_drop == "return" else DROP_KEEP if on_drop == "keep" else DROP_WARN
+        if space is not None:
+            self.on_map = space.on_map
+            self.on_unmap = space.on_unmap
+            self.on_copy = space.on_copy
+        if low_memory is not None:
+            self.on_low_memory = low_memory.callback
+            self.is_low_memory_sized = is_low_memory_sized
+        if space is not None or low_memory is not None:
+            self.entries = {}
         self.memory = view
         self.is_space = space is not None
         self.is_locked = engine.is_locked
@@ -1963,7 +2003,7 @@ cdef class Pool:
         cdef list buffers
         cdef uint64_t peak_blocks, peak_bytes
         open_or_raise(self)
-        if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
+        if is_too_large or <uint64_t>number > self.engine.span // max(wanted, <uint64_t>ALIGNMENT):
             return refused(self, size, count, None, refusal, False)
         peak_blocks = self.engine.peak_blocks
         peak_bytes = self.engine.peak_bytes
@@ -1973,6 +2013,8 @@ cdef class Pool:
         refusal = REFUSAL_MEMORY
         if self.is_plain:
             buffers = PyList_New(number)
+            # Making a Buffer may collect garbage, and so run Python: the list is not to be found until it is whole.
+            PyObject_GC_UnTrack(<void *>buffers)
             for i in range(number):
                 o = bare_get(self, wanted) if self.is_bare else NULL
                 if o == NULL:
@@ -1985,10 +2027,12 @@ cdef class Pool:
                 Py_INCREF(<object>o)
                 PyList_SET_ITEM(buffers, i, <object>o)
             else:
+                PyObject_GC_Track(<void *>buffers)
                 return buffers
             del buffers[i:]
         else:
             buffers = []
+            PyObject_GC_UnTrack(<void *>buffers)
             try:
                 for _ in range(number):
                     buffer = buffer_make(self)
@@ -1996,6 +2040,7 @@ cdef class Pool:
                         break
                     buffers.append(buffer_done(self, buffer))
                 else:
+                    PyObject_GC_Track(<void *>buffers)
                     return buffers
             except BaseException:
                 give_back(self, buffers)
@@ -2034,7 +2079,7 @@ cdef class Pool:
         cdef Py_buffer view
         cdef object outer
         open_or_raise(self)
-        if is_too_large or <uint64_t>number > self.engine.span // ALIGNMENT:
+        if is_too_large or <uint64_t>number > self.engine.span // max(wanted, <uint64_t>ALIGNMENT):
             return refused(self, size, count, None, refusal, False)
         addresses = array_of_words(number)
         if number == 0:
@@ -2100,7 +2145,7 @@ cdef class Pool:
                 else:
                     return None
                 # Those before i were good. The one at i stays bad when it is tried again.
-                return free_many_items(self, list(blocks), i)
+                return free_many_items(self, blocks, i)
         if type(blocks) is Buffer or isinstance(blocks, (str, bytes, bytearray)):
             raise TypeError(f"free_many takes several blocks, not one {type(blocks).__name__}; free takes one")
         if PyObject_CheckBuffer(blocks):
@@ -2113,7 +2158,10 @@ cdef class Pool:
                 PyBuffer_Release(&view)
             if isinstance(blocks, memoryview):
                 raise TypeError("free_many takes a memoryview of 64-bit unsigned ints (format 'Q') only")
-        return free_many_items(self, list(blocks), 0)
+        if not hasattr(blocks, "__iter__") and not hasattr(blocks, "__getitem__"):
+            raise TypeError(
+                f"free_many takes several Buffers and addresses, not one {type(blocks).__name__}; free takes one")
+        return free_many_items(self, blocks, 0)
 
     # ---- questions ----
 
@@ -2432,8 +2480,12 @@ cdef class Pool:
         functions = CFunctions.__new__(CFunctions)
         functions.owner = self
         functions.pool = <uintptr_t>self.engine
-        functions.alloc = <uintptr_t>pool_c_alloc
-        functions.free = <uintptr_t>pool_c_free
+        if pool_has_front(self.engine):
+            functions.alloc = <uintptr_t>pool_front_alloc
+            functions.free = <uintptr_t>pool_front_free
+        else:
+            functions.alloc = <uintptr_t>pool_c_alloc
+            functions.free = <uintptr_t>pool_c_free
         functions.realloc = <uintptr_t>pool_c_realloc
         functions.calloc = <uintptr_t>pool_c_calloc
         functions.aligned = <uintptr_t>pool_c_aligned

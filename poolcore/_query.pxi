@@ -71,7 +71,12 @@ cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
     if pool.is_closed:
         return VERDICT_CLOSED
     if pool.is_locked:
+        # The slack is memory: another thread's free could put a guard page there.
+        thread_here()
         os_lock(&pool.heap_lock)
+        if pool.is_closed:
+            os_unlock(&pool.heap_lock)
+            return VERDICT_CLOSED
     verdict = block_find(pool, address, &slab, &index)
     if verdict == VERDICT_LIVE:
         verdict = record_verdict(pool, slab, index, atomic_load_u32(slab.records + index), 0)
@@ -86,7 +91,7 @@ cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
 cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept nogil:
     cdef uint64_t granule
     cdef slab_t *slab
-    cdef uint32_t index
+    cdef uint32_t index, first
     if pool.is_closed:
         return 0
     if address < pool.base:
@@ -96,7 +101,8 @@ cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept
     while granule < pool.top:
         slab = granule_at(pool, granule)
         if slab.kind == KIND_SLAB:
-            for index in range(slab.carved):
+            first = <uint32_t>((address - slab.base) // slab.block_bytes) if address > slab.base else 0
+            for index in range(first, slab.carved):
                 if is_live_state(slab.records[index]) and block_address(slab, index) >= address:
                     block_describe(pool, slab, index, block)
                     question_end(pool)
@@ -176,7 +182,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
         stats.capacity_bytes += stats.classes[index].capacity_bytes
     heap = pool.heaps
     while heap != NULL:
-        stats.total_allocs += heap.retired_total
+        stats.total_allocs += heap.retired_total + heap.front_total
         stats.late_double_frees += heap.late_double_frees
         heap = heap.next_in_pool
     stats.total_allocs += pool.run_total
@@ -212,7 +218,7 @@ cdef bint pool_has_small(pool_t *pool, uint64_t size) noexcept nogil:
     cdef uint32_t size_class = pool.class_count - 1
     if heap == NULL:
         return False
-    return (heap.empty_count > 0 or slab_has_free(heap.current[size_class])
+    return (front_length(heap) > 0 or heap.empty_count > 0 or slab_has_free(heap.current[size_class])
             or heap.current[size_class].freed != LINK_NONE or heap.partial[size_class] != NULL)
 
 
@@ -228,6 +234,7 @@ cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
 
 cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil:
     cdef uint64_t count, first, i
+    cdef uint64_t found = 0
     cdef uint64_t size = pool.config.events_capacity
     if pool.is_closed or size == 0:
         return 0
@@ -237,6 +244,8 @@ cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noex
         count = capacity
     first = pool.sequence - count
     for i in range(count):
-        events[i] = pool.events[(first + i) % size]
+        events[found] = pool.events[(first + i) % size]
+        # A restored pool goes on counting where its snapshot was, and has no events of before.
+        found += events[found].sequence == first + i + 1
     os_unlock(&pool.heap_lock)
-    return count
+    return found

@@ -48,7 +48,7 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     if pool.config.guard_every or pool.config.is_filled or pool.quarantine_capacity:
         return 0
     if slab.kind == KIND_SLAB:
-        if size > slab.block_bytes or size < slab.block_bytes >> 1:
+        if size > slab.block_bytes or (size < slab.block_bytes >> 1 and class_for(pool, size, 0) != slab.size_class):
             return 0
     elif size <= pool.small_max:
         return 0
@@ -84,36 +84,61 @@ cdef int resize_in_place(pool_t *pool, slab_t *slab, uint32_t index, uint32_t re
     return 1
 
 
+cdef int copy_call(pool_t *pool, uint64_t to_address, uint64_t from_address, uint64_t size) noexcept nogil:
+    """on_copy, with no lock held."""
+    cdef thread_t *thread = thread_here()
+    cdef int answer
+    if thread != NULL:
+        thread.callbacks += 1
+    answer = pool.config.on_copy(pool.config.context, to_address, from_address, size)
+    if thread != NULL:
+        thread.callbacks -= 1
+    return answer
+
+
+cdef int copy_locked(pool_t *pool, uint64_t moved, uint64_t address, hold_t *hold, uint32_t record, uint64_t was,
+                     uint64_t size) noexcept nogil:
+    """Copies what realloc moves, where there is memory. The lock was let go since the old block had this record and
+    size: a callback or another thread may have freed either block, or taken a view, and guard pages may lie there now.
+    That the old one was also given out again is seen when it was given to this call, and by its Buffer."""
+    cdef slab_t *slab
+    cdef uint32_t index
+    cdef int verdict
+    os_lock(&pool.heap_lock)
+    if pool.is_closed:
+        os_unlock(&pool.heap_lock)
+        return VERDICT_CLOSED
+    verdict = block_find(pool, address, &slab, &index)
+    if moved == address or hold != NULL and hold.slab == NULL:
+        verdict = VERDICT_DOUBLE
+    if verdict == VERDICT_LIVE and (slab.records[index] != record or block_size(slab, record) != was):
+        verdict = VERDICT_EXPORTED if slab.records[index] & RECORD_STATE == RECORD_EXPORTED else VERDICT_DOUBLE
+    if verdict == VERDICT_LIVE and has_memory(pool):
+        if block_find(pool, moved, &slab, &index) == VERDICT_LIVE and is_live_state(slab.records[index]):
+            memcpy(<void *>moved, <void *>address, size)
+    os_unlock(&pool.heap_lock)
+    return verdict
+
+
 cdef uint64_t realloc_move(pool_t *pool, uint64_t address, hold_t *hold, hold_t *to_hold, uint64_t was, uint32_t record,
                            uint64_t size, uint32_t tag, int *verdict, int *refusal) noexcept nogil:
     """A block that does not fit goes to another; `was` and `record` are its size and record. As realloc_any."""
-    cdef slab_t *slab
-    cdef uint32_t index
+    cdef uint64_t copied = size if size < was else was
     cdef uint64_t moved = alloc_any(pool, size, 0, 0, tag, to_hold, refusal)
     if moved == 0:
         return 0
     if pool.is_locked:
-        # A callback or another thread may have freed the block while the lock was let go. That it was also given
-        # out again is seen when it was given to this call, and by its Buffer.
-        os_lock(&pool.heap_lock)
-        if pool.is_closed:
-            verdict[0] = VERDICT_CLOSED
-        elif moved == address or hold != NULL and hold.slab == NULL or (
-                block_find(pool, address, &slab, &index) != VERDICT_LIVE or slab.records[index] != record
-                or block_size(slab, record) != was):
-            verdict[0] = VERDICT_DOUBLE
-        os_unlock(&pool.heap_lock)
-        if verdict[0] != VERDICT_LIVE:
-            free_any(pool, moved, 0)
-            return 0
-    if pool.config.backing != BACKING_SPACE:
-        memcpy(<void *>moved, <void *>address, size if size < was else was)
-    elif pool.config.on_copy != NULL:
-        if pool.config.on_copy(pool.config.context, moved, address, size if size < was else was) != 0:
+        verdict[0] = copy_locked(pool, moved, address, hold, record, was, copied)
+    else:
+        memcpy(<void *>moved, <void *>address, copied)
+    if verdict[0] == VERDICT_LIVE and pool.config.backing == BACKING_SPACE and pool.config.on_copy != NULL:
+        if copy_call(pool, moved, address, copied) != 0 or pool_verdict_of(pool, moved) != VERDICT_LIVE:
+            # on_copy refused, or freed what it was to copy to.
             free_any(pool, moved, 0)
             refusal[0] = REFUSAL_MEMORY
             return 0
-    verdict[0] = free_any(pool, address, 0) if hold == NULL else pool_free_held(pool, hold, 0)
+    if verdict[0] == VERDICT_LIVE:
+        verdict[0] = free_locked(pool, address, hold, 0) if pool.is_locked else free_any(pool, address, 0)
     if verdict[0] != VERDICT_LIVE:
         # The old block was lost to a racing free, or its slack was overwritten.
         free_any(pool, moved, 0)
@@ -125,7 +150,8 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
                           int *refusal) noexcept nogil:
     """`hold` is NULL for an address; then a HELD block is moved away from under its Buffer, which is dead."""
     cdef slab_t *slab
-    cdef uint32_t index, record, state
+    cdef uint32_t index, state
+    cdef uint32_t record = 0
     cdef uint64_t tag = 0
     cdef uint64_t was = 0
     cdef int done = 0
@@ -144,7 +170,13 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
             os_unlock(&pool.heap_lock)
             refusal[0] = REFUSAL_RESTORE
             return 0
+        if pool.is_closed:
+            os_unlock(&pool.heap_lock)
+            verdict[0] = VERDICT_CLOSED
+            return 0
     verdict[0] = block_find(pool, address, &slab, &index)
+    if hold != NULL and hold.slab == NULL:
+        verdict[0] = VERDICT_DOUBLE     # since it was looked at without the lock
     if verdict[0] == VERDICT_LIVE:
         record = atomic_load_u32(slab.records + index)
         verdict[0] = record_verdict(pool, slab, index, record, 0)
@@ -330,6 +362,10 @@ cdef void *pool_c_realloc(void *handle, void *block, size_t size) noexcept nogil
         return block
     copied = record & RECORD_SIZE
     size_class = pool.class_of[(realloc_room(pool, copied, size) + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]
+    if rarely(size_class == slab.size_class):
+        # The smallest class there is. A refill of it could also call this very slab full.
+        record_store(slab.records + index, RECORD_LIVE | <uint32_t>size)
+        return block
     to_slab = heap.fast[size_class]
     if rarely(not slab_has_free(to_slab)):
         to_slab = heap_refill(pool, heap, size_class)

@@ -71,7 +71,7 @@ cdef bint is_in_former_run(pool_t *pool, uint64_t granule) noexcept nogil:
     while at and pool.config.backing == BACKING_SPACE:
         at &= at - 1
         slab = granule_at(pool, at)
-        if slab.was in (KIND_RUN, KIND_RUN_PART) and granule_address(pool, granule) < slab.base + slab.total:
+        if slab.was in (KIND_RUN, KIND_RUN_PART) and granule_address(pool, granule) - slab.base < slab.total:
             return True
     return False
 
@@ -129,8 +129,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
         arena_give(pool, first, count)
         os_unlock(&pool.arena_lock)
         return NULL
-    slab.owner = NULL
-    slab.heap = NULL
+    slab.owner = NULL           # but `heap` stays: a late bit of the slab that was here before goes to its heap
     slab.base = granule_address(pool, first)
     slab.granules = <uint32_t>count
     slab.total = size

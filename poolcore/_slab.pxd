@@ -27,6 +27,7 @@ cdef inline bint slab_has_free(slab_t *slab) noexcept nogil:
 
 
 cdef inline uint32_t slab_live(slab_t *slab) noexcept nogil:
+    """Blocks that are on neither list: live ones, REMOTE ones and those on the front."""
     return <uint32_t>slab.total - slab.frees
 
 

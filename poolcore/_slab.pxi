@@ -197,6 +197,8 @@ cdef void slab_unformat(pool_t *pool, slab_t *slab) noexcept nogil:
     """The reverse: the granule is KIND_TAKEN again, `was` a slab. No block may be live. Under arena_lock."""
     cdef heap_t *heap = slab.heap
     used_remove(slab)
+    if heap.top.address - slab.base < pool.granule_bytes:
+        heap.top.record = &record_none
     heap.slab_count -= 1
     heap.retired_total += slab.total
     heap.late_double_frees += bits_drain(slab)
@@ -277,6 +279,12 @@ cdef int slab_emptied_slow(slab_t *slab) noexcept nogil:
 cdef inline heap_t *slab_fast_owner(slab_t *slab) noexcept nogil:
     """Who may take the fast free of a slab that is not full."""
     return NULL if slab.heap.pool.is_policed or slab.flags & FLAG_TAGGED else slab.heap
+
+
+cdef inline heap_t *slab_full_owner(slab_t *slab) noexcept nogil:
+    """The owner of a full slab: equal to no heap, but the front still knows it."""
+    cdef heap_t *owner = slab_fast_owner(slab)
+    return NULL if owner == NULL else <heap_t *>(<uint64_t>owner + 1)
 
 
 cdef void slab_settle(slab_t *slab) noexcept nogil:

@@ -6,7 +6,7 @@ the caller's memory is small). Granule g has descriptor `pool.descriptors[g]`. A
 All metadata lives outside the arena, so an overrun cannot damage it and the range need not be backed.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "poolcore_platform.h" nogil:
     ctypedef struct os_lock_t:
@@ -51,13 +51,16 @@ cdef enum:
     BIN_COUNT = 256             # lists of free extents by length
     BIN_WORDS = 4
     META_BINS = 80              # lists of free metadata by length
+    FRONT_MAX = 32              # blocks on a heap's front below the top one
 
 # One u32 record per block, out of band, in its slab's `records`; a run's is its descriptor's `head`.
-#   free:    link to the next free block in the low 16 bits (LINK_NONE at the end); VIRGIN until first handed out
+#   free:    link to the next free block in the low 16 bits (LINK_NONE at the end); VIRGIN until first handed out;
+#            or RECORD_FRONT and no link
 #   others:  state in the top four bits, requested bytes in the low 17 (a run's stand in `total`)
 # Only the sign bit takes the fast path of free, so only LIVE has it.
 #   FREE -> LIVE | HELD          alloc | get, by the owner
 #   LIVE -> FREE                 free by the owner, plain store
+#   LIVE <-> FRONT -> FREE       one-class pools through C: free and alloc by the owner; the front is spilled
 #   LIVE -> REMOTE               free by another thread, CAS; REMOTE -> FREE by the owner when it collects
 #   HELD <-> EXPORTED            a Buffer's first view taken, its last released
 #   HELD -> FREE | REMOTE        free by Buffer or address; the Buffer is dead
@@ -72,6 +75,7 @@ cdef enum:
     RECORD_QUARANTINED = 0x10000000
     RECORD_STATE = 0xF0000000
     RECORD_VIRGIN = 0x00010000      # only with a free record
+    RECORD_FRONT = 0x00020000       # a free record whose block is on its heap's front, and its whole value
     RECORD_SIZE = 0x0001FFFF
     LINK_NONE = 0xFFFF
     LINK_MASK = 0xFFFF
@@ -90,7 +94,7 @@ cdef enum kind_t:
 cdef enum place_t:
     PLACE_CURRENT = 0           # heap.current of its class
     PLACE_PARTIAL = 1           # heap.partial: some blocks live, some free
-    PLACE_FULL = 2              # no list; owner is NULL so that the next free goes the slow way
+    PLACE_FULL = 2              # no list; owner is no heap's address, so that the next free goes the slow way
     PLACE_EMPTY = 3             # heap.empty: no block live, still formatted
 
 cdef enum:
@@ -147,10 +151,11 @@ cdef struct tag_t:
 # Descriptor of one granule: 128 bytes, hot line first.
 #   address of block i   base + i * block_bytes            (guarded: see block_address)
 #   head                 first of the blocks to hand out; freed: first of those that came back since
-#   live                 total - frees modulo 2^32, REMOTE blocks included
-#   live + blocks on the two lists = carved <= block_count
-#   owner                the heap whose thread may use the fast path; NULL when full, policed, or no slab
-#   heap                 the heap it belongs to
+#   taken                total - frees modulo 2^32 = live + REMOTE blocks + blocks on the front
+#   taken + blocks on the two lists = carved <= block_count
+#   owner                the heap whose thread may use the fast path; that plus 1 when full; NULL when policed,
+#                        tagged, or no slab
+#   heap                 the heap it belongs to, or that its last slab belonged to
 # Allocations take from one list and frees put on the other, and each counts for itself, so that neither waits
 # for a store of the other: with one list and one count a pair took 4.1 ns on Zen 5 and waited for three
 # stores to be forwarded. When `head` runs out it is filled from `freed`, at once.
@@ -185,9 +190,19 @@ cdef struct slab_t:
     uint8_t was
 
 
+# A block on a heap's front.
+cdef struct front_t:
+    uint64_t address
+    uint32_t *record
+
 # One thread's slabs of one pool. Type-stable and never unmapped: a stale pointer reads pool NULL.
 cdef struct heap_t:
     pool_t *pool                # NULL when the pool is closed
+    front_t top                 # of the front (see _front.pxi); its record is record_none when there is nothing to know
+    uint64_t front_total        # allocations from the front
+    front_t front[FRONT_MAX]    # beneath the top one, the latest last
+    uint32_t front_count
+
     slab_t *fast[CLASS_MAX]     # current, or slab_none in pools without a fast path
 
     slab_t *current[CLASS_MAX]
@@ -218,6 +233,7 @@ cdef struct thread_t:
     thread_t *next
     pool_t *in_callback         # whose on_map or on_unmap this thread is in
     pool_t *in_open_call        # in whose open_calls this thread is counted
+    uint32_t callbacks          # of any kind and pool that this thread is in
     uint64_t id
 
 cdef struct event_t:
@@ -273,6 +289,8 @@ cdef struct pool_config_t:
     copy_call_t on_copy
     low_memory_call_t on_low_memory
     void *context
+    int64_t *calls              # the context's counts of threads in calls and in callbacks, or NULL: those of
+    int *callback_depth         # threads that a fork left behind are taken back
 
 cdef struct meta_t:             # metadata: a bump allocator with lists of what came back
     uint64_t base
@@ -343,6 +361,8 @@ cdef struct pool_t:
     uint64_t peak_bytes
     uint64_t used_blocks        # carved in slabs not known to be empty, and runs: what could be live
     uint64_t used_bytes         # without another slow call
+    uint64_t pending_blocks     # of live_blocks, those whose request is inside a callback: no record is theirs yet
+    uint64_t pending_bytes
     uint64_t late_double_frees
 
     pool_config_t config

@@ -59,6 +59,10 @@ class Setting:
     def __reduce__(self) -> tuple[object, ...]:
         return _again, (type(self), self._args, self._kwargs)
 
+    def kind(self) -> type[Setting]:
+        """The class of this module that it is, or is made from."""
+        return next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
+
 
 def _again(kind: type[Setting], args: tuple[object, ...], kwargs: dict[str, object]) -> Setting:
     return kind(*args, **kwargs)
@@ -66,9 +70,9 @@ def _again(kind: type[Setting], args: tuple[object, ...], kwargs: dict[str, obje
 
 def _whole(owner: str, name: str, value: SupportsIndex, least: int, most: int = WORD_MAX) -> int:
     """`value` as an int from `least` to `most`, or an error that says who wants which."""
-    if not hasattr(value, "__index__"):
+    if not hasattr(type(value), "__index__"):
         raise TypeError(f"{owner}: {name} is an int, not {type(value).__name__} ({value!r})")
-    number = value.__index__()
+    number = type(value).__index__(value)
     if not least <= number <= most:
         raise ValueError(f"{owner}: {name} is {number}; it is from {least} to {most}")
     return number
@@ -360,8 +364,8 @@ def chosen(given: object, switches: str | None, backing: str) -> tuple[Setting, 
         if not isinstance(policy, POLICIES):
             names = ", ".join(kind.__name__ for kind in POLICIES)
             raise TypeError(f"policies: {policy!r} is none of {names}")
-        if any(type(policy) is type(other) for other in taken):
-            raise ValueError(f"policies: {type(policy).__name__} is there twice; a pool has one of each kind")
+        if any(policy.kind() is other.kind() for other in taken):
+            raise ValueError(f"policies: {policy.kind().__name__} is there twice; a pool has one of each kind")
         why = _unfit(policy, backing)
         if why:
             raise ValueError(f"policies: {policy!r} {why}")
@@ -380,7 +384,7 @@ def chosen(given: object, switches: str | None, backing: str) -> tuple[Setting, 
             )
             continue
         policy = SWITCHABLE[name]
-        if not any(type(policy) is type(other) for other in taken) and not _unfit(policy, backing):
+        if not any(policy.kind() is other.kind() for other in taken) and not _unfit(policy, backing):
             taken.append(policy)
     return tuple(taken)
 

@@ -16,6 +16,14 @@ _HOMES = {
     "APC_LEVEL": "pybuf.machine",
     "DISPATCH_LEVEL": "pybuf.machine",
     "PASSIVE_LEVEL": "pybuf.machine",
+    # pybuf._netapi
+    "NetApiBufferAllocate": "pybuf._netapi",
+    "NetApiBufferFree": "pybuf._netapi",
+    "NetApiBufferReallocate": "pybuf._netapi",
+    "NetApiBufferSize": "pybuf._netapi",
+    "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf._doors
+    "C_API": "pybuf._doors",
     # pybuf.errors
     "BlockOwner": "pybuf.errors",
     "BugCheck": "pybuf.errors",
@@ -33,7 +41,12 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "get_include"])
+
+
+def get_include():
+    """The directory of pybuf.h, for the include_dirs of an extension in C or Cython."""
+    return f"{__path__[0]}/include"
 
 
 def __getattr__(name):

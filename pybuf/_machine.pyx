@@ -235,6 +235,24 @@ cdef void machine_thread_enter(machine_t *machine) noexcept nogil:
     thread_state.entered = machine
 
 
+cdef machine_t *machine_thread_entered() noexcept nogil:
+    return <machine_t *>thread_state.entered
+
+
+cdef PyObject *machine_default() except NULL:
+    if default_machine == NULL:
+        default_make()
+    return default_machine
+
+
+cdef uint32_t last_error_get() noexcept nogil:
+    return thread_state.last_error
+
+
+cdef void last_error_set(uint32_t error) noexcept nogil:
+    thread_state.last_error = error
+
+
 cdef machine_t *machine_shared(MachineBase machine) except NULL:
     cdef int kind
     machine_is_open_or_raise(machine)

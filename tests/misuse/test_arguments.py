@@ -217,3 +217,73 @@ def test_bytes_outside_a_byte(pool):
         buffer[0:3] = b"toolong"
     with pytest.raises(TypeError):
         del buffer[0]
+
+
+LONG = 1 << 20000       # str() refuses it
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda pool: pool.get(LONG), PoolExhausted),
+        (lambda pool: pool.get(-LONG), ValueError),
+        (lambda pool: pool.get_many(1, LONG), PoolExhausted),
+        (lambda pool: pool.get(1, align=LONG + 1), ValueError),
+        (lambda pool: pool.free(LONG), OverflowError),
+        (lambda pool: Pool(limit_bytes=-LONG), ValueError),
+    ],
+)
+def test_a_number_too_long_to_print(pool, call, kind):
+    with pytest.raises(kind, match=r"2\*\*20000 or more"):
+        call(pool)
+
+
+def test_a_size_that_is_only_an_index(pool):
+    class Index:
+        def __init__(self, number):
+            self.number = number
+
+        def __index__(self):
+            return self.number
+
+    with pytest.raises(PoolExhausted) as caught:
+        pool.get_many(Index(1 << 60), Index(3))
+    assert caught.value.requested == 3 << 60
+
+
+def test_free_many_of_no_sequence_says_what_it_takes(pool):
+    with pytest.raises(TypeError, match="free_many takes several"):
+        pool.free_many(5)
+
+
+def test_a_policy_made_from_another_acts_as_that_one():
+    class Tagged(Quarantine):
+        pass
+
+    pool = Pool(policies=[Tagged(blocks=1)])
+    pool.free(pool.alloc(10))
+    assert pool.stats().quarantined_blocks == 1
+    with pytest.raises(ValueError, match="twice"):
+        Pool(policies=[Tagged(blocks=1), Quarantine(blocks=2)])
+
+
+def test_a_policy_changed_behind_its_back_is_refused():
+    events = Events()
+    object.__setattr__(events, "capacity", ((1 << 60) + 2) // 3)
+    with pytest.raises(MemoryError, match="2\\^24 events"):
+        Pool(policies=[events])
+
+
+@pytest.mark.parametrize("base", [1 << 20, (1 << 64) - (1 << 47)])
+def test_an_address_space_as_large_and_as_high_as_there_can_be(base):
+    pool = Pool(memory=AddressSpace(base, 1 << 47))
+    assert pool.alloc(64) == base
+    assert pool.check() is None
+
+
+@pytest.mark.parametrize("ask", [Pool.get_many, Pool.alloc_many])
+def test_more_than_the_whole_range_is_refused_before_any_is_taken(ask):
+    pool = Pool(memory=Pages(reserve=1 << 30))
+    with pytest.raises(PoolExhausted):
+        ask(pool, 1 << 20, 1025)
+    assert pool.stats().committed_bytes == 0

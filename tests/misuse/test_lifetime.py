@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -528,3 +529,33 @@ def test_close_while_another_thread_is_in_a_call():
             thread.join()
         assert len(errors) == 2
         assert all("closed" in error for error in errors)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_while_another_thread_is_in_a_callback():
+    """In the child that call never ends: what it had reserved is free again, and the pool can be closed."""
+    inside, done = threading.Event(), threading.Event()
+
+    def on_map(address, size):
+        if threading.current_thread() is other:
+            inside.set()
+            done.wait(10)
+
+    pool = Pool(memory=AddressSpace(1 << 32, 1 << 20, on_map=on_map), limit_blocks=1)
+    other = threading.Thread(target=pool.alloc, args=(100,))
+    other.start()
+    inside.wait(10)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            whole = pool.check() is None and pool.alloc(1000) == 1 << 32 and pool.check() is None
+            pool.close()
+            status = 0 if whole else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    done.set()
+    other.join()
+    assert pool.check() is None
+    assert pool.stats().live_blocks == 1

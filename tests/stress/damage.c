@@ -82,6 +82,22 @@ static void quarantined(void) {
     ENGINE(pool_free)(pool, take(100));
 }
 
+/* A pool of one class with blocks on its front, and a top block that is handed out. */
+static void one_class(void) {
+    pool_config_t config = {0};
+    void *blocks[8];
+    config.limit_bytes = config.limit_blocks = UINT64_MAX;
+    config.class_count = 1;
+    config.class_bytes[0] = 1500;
+    open_pool(&config);
+    for (int i = 0; i < 8; i++)
+        blocks[i] = ENGINE(pool_front_alloc)(pool, 1500);
+    for (int i = 0; i < 5; i++)
+        ENGINE(pool_front_free)(pool, blocks[i]);
+    ENGINE(pool_front_alloc)(pool, 1500);
+    heap = pool->heaps;
+}
+
 static void slab_shape(void) { full->block_count--; }
 static void slab_carved(void) { full->carved = (uint16_t)(full->block_count + 1); }
 static void record_state(void) { full->records[1] = 0x30000000u | 1500; }
@@ -104,6 +120,8 @@ static void partial_list(void) { heap->partial[a_class] = NULL; }
 static void empty_mask(void) { heap->empty_mask[1] ^= (uint64_t)1 << (pool->class_count - 1) % 64; heap->empty_mask[0] ^= 1; }
 static void empty_list(void) { heap->empty[empty->size_class] = partial; }
 static void empty_count(void) { heap->empty_count++; }
+static void front(void) { heap->front[1] = heap->front[0]; }
+static void front_top(void) { heap->top.address += 1504; }
 static void top(void) { pool->top = pool->granule_count + 1; }
 static void granules_tiled(void) { full->kind = ENUM(KIND_NONE); }
 static void extents_joined(void) {
@@ -142,7 +160,7 @@ static const struct { const char *name; void (*damage)(void), (*make)(void); } d
     {"run_shape", run_shape, plain}, {"run_parts", run_parts, plain}, {"free_granules", free_granules, plain},
     {"backed_granules", backed_granules, plain}, {"bin_mask", bin_mask, plain}, {"live_blocks", live_blocks, limited},
     {"live_bytes", live_bytes, limited}, {"limit", limit, limited}, {"peak", peak, limited},
-    {"quarantine", quarantine, quarantined},
+    {"quarantine", quarantine, quarantined}, {"front", front, one_class}, {"front_top", front_top, one_class},
 };
 
 int main(int argc, char **argv) {

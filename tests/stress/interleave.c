@@ -2,8 +2,8 @@
  *
  *     interleave SCENARIO...        e.g.  4:0123/0123   2:0AF/01
  *
- * A scenario is `blocks:first/second`: blocks to a slab, an L before it for a pool with a limit, and what each of
- * the two threads calls, in order:
+ * A scenario is `blocks:first/second`: blocks to a slab, an L before it for a pool with a limit, an O for a one-class
+ * pool and the functions that it has for C, and what each of the two threads calls, in order:
  *     0..3   free of a block that the first thread allocated before
  *     4..7   free of a block that the second thread allocated before
  *     A      an allocation; B: one of another size class, which may take over an empty slab
@@ -34,7 +34,7 @@
 
 /* ---- the engine, see interleave_engine.c ---------------------------------------------------- */
 
-void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited);
+void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited, int is_one_class);
 uint64_t engine_trim(void *pool);
 uint64_t engine_alloc(void *pool, uint64_t size);
 int engine_free(void *pool, uint64_t address);
@@ -426,18 +426,19 @@ static void verify(const char *scenario) {
 static void explore(const char *scenario, uint64_t *complete, uint64_t *cut) {
     static char memory[ARENA_BYTES] __attribute__((aligned(GRANULE_BYTES)));
     char first[CALLS_MAX], second[CALLS_MAX];
-    int per_slab, is_limited = scenario[0] == 'L';
+    int per_slab, is_limited = scenario[0] == 'L', is_one_class = scenario[0] == 'O';
     size_t mark = undo_count, before;
     void *slots[THREADS][SLOTS];
 
-    if (sscanf(scenario + is_limited, "%d:%15[0-7ABFTX]/%15[0-7ABFTX]", &per_slab, first, second) != 3 || per_slab < 2) {
+    if (sscanf(scenario + (is_limited || is_one_class), "%d:%15[0-7ABFTX]/%15[0-7ABFTX]", &per_slab, first, second) != 3 || per_slab < 2) {
         fprintf(stderr, "interleave: '%s' is not blocks:first/second\n", scenario);
         _exit(2);
     }
     current_scenario = scenario;
     memcpy(threads[0].slots, engine_slots(), sizeof slots[0]);
     memcpy(threads[1].slots, engine_slots(), sizeof slots[0]);
-    pool = engine_open(memory, sizeof memory, (uint64_t)(GRANULE_BYTES / per_slab) & ~(uint64_t)15, is_limited);
+    pool = engine_open(memory, sizeof memory, (uint64_t)(GRANULE_BYTES / per_slab) & ~(uint64_t)15, is_limited,
+                       is_one_class);
     if (!pool) {
         fprintf(stderr, "interleave: the pool does not open\n");
         _exit(2);

@@ -16,28 +16,35 @@ void *hook_memcpy(void *to, const void *from, size_t bytes);
 
 #include "engine.h"
 
-void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited) {
+static int has_front;
+
+void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited, int is_one_class) {
     static pool_config_t config;
     const char *why = NULL;
     config = (pool_config_t){0};
     config.backing = ENUM(BACKING_BUFFER);
     config.base = (uint64_t)(uintptr_t)memory;
     config.size = bytes;
-    config.class_count = 2;
+    config.class_count = is_one_class ? 1 : 2;
     config.class_bytes[0] = block_bytes;
     config.class_bytes[1] = 65536;
     config.limit_bytes = config.limit_blocks = is_limited ? 1 << 20 : UINT64_MAX;
+    has_front = is_one_class;
     return ENGINE(pool_open)(&config, &why);
 }
 
-uint64_t engine_alloc(void *pool, uint64_t size) { return ENGINE(pool_alloc)(pool, size); }
+uint64_t engine_alloc(void *pool, uint64_t size) {
+    return has_front ? (uint64_t)(uintptr_t)ENGINE(pool_front_alloc)(pool, size) : ENGINE(pool_alloc)(pool, size);
+}
 uint64_t engine_trim(void *pool) { return ENGINE(pool_trim)(pool); }
 void engine_thread_end(void) {
     void *thread = thread_heaps[7];
     if (thread != (void *)thread_no_heap && thread != (void *)&ENGINE_VARIABLE(thread_ended))
         ENGINE(thread_end)(thread);
 }
-int engine_free(void *pool, uint64_t address) { return ENGINE(pool_free)(pool, address); }
+int engine_free(void *pool, uint64_t address) {
+    return has_front ? ENGINE(pool_front_free)(pool, (void *)(uintptr_t)address) : ENGINE(pool_free)(pool, address);
+}
 const char *engine_check(void *pool, uint64_t *where) { return ENGINE(pool_check)(pool, where, NULL); }
 
 void engine_counters(void *pool, uint64_t *live, uint64_t *allocs, uint64_t *frees, uint64_t *late) {

@@ -23,6 +23,7 @@ CHOSEN = [
     "4:045/451", "2:04A/40A",                           # each frees the other's
     "2:AA/01X", "4:04X/40", "2:01X/01A",                # a thread ends meanwhile
     "L2:A0A/01", "L4:04AF/40",
+    "O4:01/10", "O4:0A0/0", "O2:01A/01", "O4:04AF/40A", "O2:01TB/01", "O4:01AX/10A",        # ... and it has a front
 ]
 FOUR_CALLS = 1000       # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (a minute)
 
@@ -46,7 +47,8 @@ def scenarios() -> list[str]:
     four = ["2:01TB/10", *(f"2:{a}/{b}" for a in programs("01AF", 4) for b in programs("01AF", 4))]
     if os.environ.get("POOLCORE_INTERLEAVE") != "all":
         four = random.Random(4).sample(four, FOUR_CALLS)
-    return [*CHOSEN, *(pair for pair in pairs + four if set(pair[2:]) & set("0145"))]
+    pairs += [f"O{pair}" for pair in pairs]
+    return [*CHOSEN, *(pair for pair in pairs + four if set(pair.split(":")[1]) & set("0145"))]
 
 
 def build(where: Path) -> Path:

@@ -48,6 +48,19 @@ static void open_pool(const pool_config_t *config) {
         fail("the pool does not open: %s", why);
 }
 
+/* A pool with a front is asked through the functions that it has for C. */
+static uint64_t take(uint64_t size) {
+    if (ENGINE(pool_has_front)(pool))
+        return (uint64_t)(uintptr_t)ENGINE(pool_front_alloc)(pool, size);
+    return ENGINE(pool_alloc)(pool, size);
+}
+
+static int give(uint64_t address) {
+    if (ENGINE(pool_has_front)(pool))
+        return ENGINE(pool_front_free)(pool, (void *)(uintptr_t)address);
+    return ENGINE(pool_free)(pool, address);
+}
+
 static pool_config_t plain(void) {
     pool_config_t config;
     memset(&config, 0, sizeof config);
@@ -77,7 +90,7 @@ static void close_pool(const char *part) {
     ENGINE(pool_trim)(pool);
     at_rest(part);
     ENGINE(pool_close)(pool);
-    if (ENGINE(pool_alloc)(pool, 1) || ENGINE(pool_free)(pool, 64) != ENUM(VERDICT_CLOSED))
+    if (take(1) || give(64) != ENUM(VERDICT_CLOSED))
         fail("%s: a closed pool answers", part);
     ENGINE(pool_unmap)(pool);
     ENGINE(pool_dispose)(pool);
@@ -101,7 +114,7 @@ static void *free_all(void *argument) {
     uint64_t good = 0;
     pthread_barrier_wait(&gate);
     for (int i = 0; i < BLOCKS; i++) {
-        int verdict = ENGINE(pool_free)(pool, blocks[me & 2 ? BLOCKS - 1 - i : i]);
+        int verdict = give(blocks[me & 2 ? BLOCKS - 1 - i : i]);
         if (verdict == ENUM(VERDICT_LIVE))
             good++;
         else if (verdict != ENUM(VERDICT_DOUBLE))
@@ -114,7 +127,7 @@ static void *free_all(void *argument) {
 static void *own_and_free_all(void *argument) {
     if (!argument)
         for (int i = 0; i < BLOCKS; i++) {
-            blocks[i] = ENGINE(pool_alloc)(pool, 1 + (uint64_t)i % 300);
+            blocks[i] = take(1 + (uint64_t)i % 300);
             if (!blocks[i])
                 fail("race: refused");
         }
@@ -128,7 +141,7 @@ static void race(const char *part, int count, int is_owner_racing) {
         pool_stats_t stats;
         if (!is_owner_racing)
             for (int i = 0; i < BLOCKS; i++)
-                blocks[i] = ENGINE(pool_alloc)(pool, 1 + (uint64_t)i % 300);
+                blocks[i] = take(1 + (uint64_t)i % 300);
         run(count, is_owner_racing ? own_and_free_all : free_all);
         for (int i = 0; i < count; i++)
             good += accepted[i];
@@ -155,14 +168,14 @@ static void *come_and_go(void *argument) {
     for (uint64_t round = 0; round < rounds * 10; round++) {
         uint64_t size = round % 3 == 0 ? 12000 : round % 3 == 1 ? 30000 : 200;
         for (int i = 0; i < 200; i++) {
-            uint64_t block = ENGINE(pool_alloc)(pool, size + draw(&state) % 1000);
+            uint64_t block = take(size + draw(&state) % 1000);
             if (!block)
                 fail("stale: refused");
             made++;
             __atomic_store_n(&blocks[i], block, __ATOMIC_RELEASE);
         }
         for (int i = 0; i < 200; i++)
-            good += ENGINE(pool_free)(pool, blocks[i]) == ENUM(VERDICT_LIVE);
+            good += give(blocks[i]) == ENUM(VERDICT_LIVE);
         if (round % 4 == 0)
             ENGINE(pool_trim)(pool);
     }
@@ -186,7 +199,7 @@ static void *throw_stale(void *argument) {
         ENGINE(pool_block_at)(pool, block + roll % 3, &found);
         ENGINE(pool_verdict_of)(pool, block);
         if (roll % 16 == 0)
-            good += ENGINE(pool_free)(pool, block) == ENUM(VERDICT_LIVE);
+            good += give(block) == ENUM(VERDICT_LIVE);
     }
     accepted[me] = good;
     return NULL;
@@ -210,7 +223,7 @@ static void stale(const char *part) {
 
 static uint64_t fresh(uint64_t *state) {
     uint64_t roll = draw(state), size = roll % 100 == 0 ? 70000 + roll % 100000 : 16 + roll % 2000;
-    uint64_t block = ENGINE(pool_alloc)(pool, size);
+    uint64_t block = take(size);
     if (block) {
         ((uint64_t *)block)[0] = block ^ 0x5A5A5A5A5A5A5A5Au;
         ((uint64_t *)block)[1] = size;
@@ -224,7 +237,7 @@ static void take_back(uint64_t block) {
     if (((uint64_t *)block)[0] != (block ^ 0x5A5A5A5A5A5A5A5Au))
         fail("mix: block %#lx was written to", (unsigned long)block);
     ((uint64_t *)block)[0] = 0;
-    verdict = ENGINE(pool_free)(pool, block);
+    verdict = give(block);
     if (verdict != ENUM(VERDICT_LIVE))
         fail("mix: a good free was answered with %d", verdict);
 }
@@ -255,10 +268,10 @@ static void *mix(void *argument) {
             break;
         }
         case 6:                                 /* nonsense */
-            if (ENGINE(pool_free)(pool, roll * 2654435761u) == ENUM(VERDICT_LIVE))
+            if (give(roll * 2654435761u) == ENUM(VERDICT_LIVE))
                 fail("mix: nonsense was freed");
-            if (*mine && ENGINE(pool_free)(pool, *mine + 1 + place % 15) != ENUM(VERDICT_INTERIOR))
-                fail("mix: an interior address was answered with %d", ENGINE(pool_free)(pool, *mine + 1 + place % 15));
+            if (*mine && give(*mine + 1 + place % 15) != ENUM(VERDICT_INTERIOR))
+                fail("mix: an interior address was answered with %d", give(*mine + 1 + place % 15));
             refused_frees[me]++;
             break;
         default: {                              /* questions in the middle of it */
@@ -318,7 +331,7 @@ static void *fill_up(void *argument) {
     allocated[me] = 0;
     pthread_barrier_wait(&gate);
     for (int i = 0; i < BLOCKS; i++) {
-        uint64_t block = ENGINE(pool_alloc)(pool, 100);
+        uint64_t block = take(100);
         if (!block)
             break;
         __atomic_store_n(&blocks[me * (BLOCKS / THREADS) + (long)allocated[me]++], block, __ATOMIC_RELAXED);
@@ -334,10 +347,10 @@ static void *ask_too_much(void *argument) {
     pthread_barrier_wait(&gate);
     for (uint64_t i = 0; i < rounds * 5000; i++) {
         if (argument) {
-            uint64_t block = ENGINE(pool_alloc)(pool, 100);
-            if (!block || ENGINE(pool_free)(pool, block))
+            uint64_t block = take(100);
+            if (!block || give(block))
                 fail("limit: a request that fits was refused beside one that does not");
-        } else if (ENGINE(pool_alloc)(pool, 2000))
+        } else if (take(2000))
             fail("limit: a request beyond the bytes was granted");
     }
     return NULL;
@@ -349,9 +362,9 @@ static void crowded(void) {
     config.limit_blocks = 2;
     config.limit_bytes = 1000;
     open_pool(&config);
-    block = ENGINE(pool_alloc)(pool, 100);
+    block = take(100);
     run(2, ask_too_much);
-    ENGINE(pool_free)(pool, block);
+    give(block);
     close_pool("crowded limit");
     printf("crowded limit: %lu requests\n", (unsigned long)rounds * 10000);
 }
@@ -369,11 +382,11 @@ static void limited(void) {
             made += allocated[i];
         if (made != BLOCKS / 2)
             fail("limit: %lu blocks were granted of %d", (unsigned long)made, BLOCKS / 2);
-        if (ENGINE(pool_alloc)(pool, 1))
+        if (take(1))
             fail("limit: one byte beyond it was granted");
         at_rest("limit");
         for (int i = 0; i < BLOCKS; i++)
-            if (blocks[i] && ENGINE(pool_free)(pool, blocks[i]))
+            if (blocks[i] && give(blocks[i]))
                 fail("limit: a good free was refused");
     }
     close_pool("limit");
@@ -404,7 +417,7 @@ static void *busy(void *argument) {
             if (broken)
                 fail("fork: in the child: %s at %#lx", broken, (unsigned long)where);
             for (int k = 0; k < SLOTS; k++)
-                if (slots[k] && ENGINE(pool_free)(pool, slots[k]) == ENUM(VERDICT_INTERIOR))
+                if (slots[k] && give(slots[k]) == ENUM(VERDICT_INTERIOR))
                     fail("fork: a parent's block is not one in the child");
             for (int k = 0; k < 100; k++)
                 if (!fresh(&state))
@@ -421,10 +434,9 @@ static void *busy(void *argument) {
     return NULL;
 }
 
-static void forked(void) {
-    pool_config_t config = plain();
+static void forked(const pool_config_t *config) {
     is_over = 0;
-    open_pool(&config);
+    open_pool(config);
     memset(slots, 0, sizeof slots);
     run(3, busy);
     for (int i = 0; i < SLOTS; i++)
@@ -479,8 +491,20 @@ int main(int argc, char **argv) {
     mixed("guard", &config);
     limited();
     crowded();
+    config = plain();
 #ifndef NO_FORK
-    forked();
+    forked(&config);
+#endif
+    config.class_count = 1;
+    config.class_bytes[0] = 2016;
+    open_pool(&config);
+    race("with a front, two strangers free the same", 2, 0);
+    race("with a front, the owner and a stranger free the same", 2, 1);
+    stale("with a front, stale frees");
+    close_pool("with a front");
+    mixed("with a front", &config);
+#ifndef NO_FORK
+    forked(&config);
 #endif
     return 0;
 }

@@ -64,6 +64,8 @@ class Configuration:
     is_deferred: bool = False
     class_max: int = 65536
     operations: int = 6_000
+    is_through_c: bool = False      # plain requests and frees by address call the functions of c_functions()
+    has_tags: bool = True
 
 
 def configurations() -> list[Configuration]:
@@ -74,6 +76,12 @@ def configurations() -> list[Configuration]:
         Configuration("space", dict, "space", operations=100_000),
         Configuration("limits", lambda: {"limit_bytes": 300_000, "limit_blocks": 60}),
         Configuration("one class", lambda: {"sizes": 1500}, class_max=1504),
+        Configuration("one class through C", lambda: {"sizes": 1500}, class_max=1504, is_through_c=True,
+                      has_tags=False, operations=30_000),
+        Configuration("one class through C, tags", lambda: {"sizes": 1500}, class_max=1504, is_through_c=True),
+        Configuration("one class through C in a buffer", lambda: {"sizes": 4000, "memory": bytearray(8 << 20)},
+                      "buffer", class_max=4000, is_through_c=True, has_tags=False),
+        Configuration("pages through C", dict, is_through_c=True),
         Configuration("own classes", lambda: {"sizes": [64, 1000, 4096, 20_000]}, class_max=20_000),
         Configuration("limits in a buffer", lambda: {
             "memory": bytearray(8 << 20), "limit_bytes": 300_000, "limit_blocks": 60}, "buffer"),
@@ -131,6 +139,10 @@ class Driver:
             arguments["memory"] = poolcore.AddressSpace(
                 base, size, on_map=self.extents.map, on_unmap=self.extents.unmap)
         self.pool = poolcore.Pool(name=c.name, **arguments)
+        if c.is_through_c:
+            self.functions = self.pool.c_functions()
+            self.c_alloc = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)(self.functions.alloc)
+            self.c_free = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(self.functions.free)
         near = self.other_block & ~0xFFFF       # the first block of a pool is at the arena's start
         self.model = Model(base, size, limit_bytes=arguments.get("limit_bytes"),
                            limit_blocks=arguments.get("limit_blocks"), quarantine_blocks=c.quarantine,
@@ -190,9 +202,14 @@ class Driver:
         self._make_room()
         is_buffer = door in ("get", "try_get")
         zero = zero and self.configuration.backing != "space"
+        tag = tag if self.configuration.has_tags else None
         reason = self.model.refusal(size)
         try:
-            answer = getattr(self.pool, door)(size, align=align, zero=zero, tag=tag)
+            if self.configuration.is_through_c and door in ("alloc", "try_alloc"):
+                align, zero, tag = None, False, None
+                answer = self.c_alloc(self.functions.pool, size)
+            else:
+                answer = getattr(self.pool, door)(size, align=align, zero=zero, tag=tag)
         except poolcore.PoolExhausted as refused:
             assert not door.startswith("try_")
             assert refused.requested == size
@@ -238,6 +255,8 @@ class Driver:
 
     def _free(self, block: Any, address: int, is_loud: bool) -> int:
         """A free of `block`, an address or the Buffer of one."""
+        if not is_loud and self.configuration.is_through_c and isinstance(block, int):
+            return int(self.c_free(self.functions.pool, block))
         if not is_loud:
             return int(self.pool.try_free(block))
         try:

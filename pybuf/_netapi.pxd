@@ -1,0 +1,59 @@
+"""The NetApi routines, once each; see routines.py for what their parameters are.
+
+A block of NetApiBufferAllocate and of NetApiBufferReallocate is one of the pool POOL_NETAPI, what the others answer
+one of POOL_PRODUCED: NetApiBufferFree and NetApiBufferSize take both, NetApiBufferReallocate the first kind.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from poolcore cimport heap_alloc_fast, heap_free_fast, heap_now, pool_t
+from pybuf._machine cimport POOL_NETAPI, machine_t
+from pybuf._platform cimport rarely
+
+cdef enum:
+    NETAPI_SLOW = 1 << POOL_NETAPI      # bits of machine_t.slow that NetApiBufferAllocate looks at
+
+cdef uint32_t netapi_allocate_slow(machine_t *machine, uint32_t count, uint64_t *buffer) noexcept nogil
+cdef uint32_t netapi_free_slow(machine_t *machine, uint64_t buffer) noexcept nogil
+cdef uint32_t netapi_reallocate(machine_t *machine, uint64_t old, uint32_t count, uint64_t *buffer) noexcept nogil
+cdef uint32_t netapi_size(machine_t *machine, uint64_t buffer, uint32_t *count) noexcept nogil
+
+
+# The first halves of the two that are called most: they make no call, and answer False where one is needed.
+
+cdef inline bint netapi_allocate_fast(machine_t *machine, uint32_t count, uint64_t *buffer, uint32_t *status
+                                      ) noexcept nogil:
+    """NetApiBufferAllocate where it is quickly done."""
+    cdef pool_t *pool = machine.pools[POOL_NETAPI]
+    cdef uint64_t address
+    if rarely(buffer == NULL or pool == NULL or machine.slow & NETAPI_SLOW or machine.is_numbered):
+        return False
+    address = heap_alloc_fast(heap_now(pool), pool, count)
+    if rarely(address == 0):
+        return False
+    buffer[0] = address
+    status[0] = 0
+    return True
+
+
+cdef inline bint netapi_free_fast(machine_t *machine, uint64_t buffer, uint32_t *status) noexcept nogil:
+    """NetApiBufferFree where it is quickly done."""
+    cdef pool_t *pool = machine.pools[POOL_NETAPI]
+    status[0] = 0
+    return pool != NULL and heap_free_fast(heap_now(pool), pool, buffer)
+
+
+cdef inline uint32_t netapi_allocate(machine_t *machine, uint32_t count, uint64_t *buffer) noexcept nogil:
+    """NetApiBufferAllocate."""
+    cdef uint32_t status
+    if netapi_allocate_fast(machine, count, buffer, &status):
+        return status
+    return netapi_allocate_slow(machine, count, buffer)
+
+
+cdef inline uint32_t netapi_free(machine_t *machine, uint64_t buffer) noexcept nogil:
+    """NetApiBufferFree."""
+    cdef uint32_t status
+    if netapi_free_fast(machine, buffer, &status):
+        return status
+    return netapi_free_slow(machine, buffer)
