@@ -14,7 +14,6 @@ import pytest
 import pybuf
 from pybuf import BugCheck, Caller, Event, Guest, Machine, NetStatus, NtStatus, RasStatus, VpStatus
 from pybuf.errors import PybufError
-from pybuf.routines import ROUTINES
 from pybuf.status import SPACES
 
 SPACE = pybuf.AddressSpace(1 << 20, 1 << 24)
@@ -81,18 +80,6 @@ def test_nt_success_is_about_ntstatus_alone():
     for status in (VpStatus.ERROR_NOT_ENOUGH_MEMORY, RasStatus.ERROR_BUFFER_INVALID, NetStatus.NERR_Success):
         with pytest.raises(TypeError, match=status.name):
             pybuf.NT_SUCCESS(status)
-
-
-# ---- routines ----
-
-def test_routines_are_all_different():
-    names = [routine.name for routine in ROUTINES]
-    assert len(set(names)) == len(names) == 52
-    for routine in ROUTINES:
-        assert routine.header.endswith(".h")
-        assert (routine.irql is None) == (routine.family in ("ras", "netapi"))
-        for parameter in routine.parameters.split(", "):
-            assert parameter.rpartition(" ")[2].lstrip("*").isidentifier(), parameter
 
 
 # ---- errors ----
