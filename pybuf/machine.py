@@ -94,19 +94,16 @@ class Guest:
         self.pointer_bytes = pointer_bytes
         self.wchar_bytes = wchar_bytes
         self._first = first
-        self._granules = granules
+        self.share_bytes = granules // 8 * GRANULE_BYTES
 
     def shares(self) -> list[AddressSpace]:
         """The ranges of the six pools that live in the guest: RAS 1/8, NetApi twice 1/4, VideoPort three times 1/8."""
-        eighth = self._granules // 8
-        counts = [eighth, 2 * eighth, 2 * eighth, eighth, eighth, eighth]
         found = []
-        first = self._first
-        for count in counts:
-            found.append(AddressSpace(
-                first * GRANULE_BYTES, count * GRANULE_BYTES, self.space.on_map, self.space.on_unmap,
-                self.space.on_copy))
-            first += count
+        base = self._first * GRANULE_BYTES
+        for eighths in (1, 2, 2, 1, 1, 1):
+            size = eighths * self.share_bytes
+            found.append(AddressSpace(base, size, self.space.on_map, self.space.on_unmap, self.space.on_copy))
+            base += size
         return found
 
     def __repr__(self) -> str:
@@ -194,9 +191,12 @@ class Machine(MachineBase):
         pools[1]["limit_bytes"] = netapi_bytes
         pools[6]["limit_bytes"] = audio_bytes
         checked = (Fill(), Quarantine(bytes=1 << 22)) if special_pool else (Fill(),) if verifier else ()
+        # A block of a power of two is aligned to itself, so none crosses a page. The slabs of a small range are small.
+        largest = GRANULE_BYTES
+        while memory is not None and largest > 4096 and memory.share_bytes < 16 * largest:
+            largest //= 2
         for settings in pools[3:6]:
-            # A block of a power of two is aligned to itself, so none crosses a page.
-            settings.update(sizes=[1 << n for n in range(4, 17)], limit_bytes=video_bytes)
+            settings.update(sizes=[1 << n for n in range(4, largest.bit_length())], limit_bytes=video_bytes)
             if checked and (memory is None or memory.on_read is not None):
                 settings["policies"] = checked if memory is None else checked[1:]
         super().__init__(
