@@ -18,7 +18,6 @@ from pybuf.machine import DISPATCH_LEVEL as DISPATCH_LEVEL
 from pybuf.machine import PASSIVE_LEVEL as PASSIVE_LEVEL
 from pybuf.machine import WINE as WINE
 from pybuf.machine import Block as Block
-from pybuf.machine import Caller as Caller
 from pybuf.machine import Event as Event
 from pybuf.machine import Guest as Guest
 from pybuf.machine import Machine as Machine
@@ -31,6 +30,13 @@ from pybuf.status import Status
 from pybuf.status import VpStatus as VpStatus
 
 __all__ = [
+    "C_API",
+    "NetApiBufferAllocate",
+    "NetApiBufferFree",
+    "NetApiBufferReallocate",
+    "NetApiBufferSize",
+    "NetapipBufferAllocate",
+    "get_include",
     "APC_LEVEL",
     "AddressSpace",
     "Block",
@@ -38,21 +44,14 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
-    "C_API",
-    "Caller",
     "DISPATCH_LEVEL",
     "Event",
     "Guest",
     "HdAudioError",
     "Machine",
     "NT_SUCCESS",
-    "NetApiBufferAllocate",
-    "NetApiBufferFree",
-    "NetApiBufferReallocate",
-    "NetApiBufferSize",
     "NetApiError",
     "NetStatus",
-    "NetapipBufferAllocate",
     "NtStatus",
     "PASSIVE_LEVEL",
     "PybufError",
@@ -61,10 +60,7 @@ __all__ = [
     "VideoPortError",
     "VpStatus",
     "WINE",
-    "get_include",
 ]
-
-def get_include() -> str: ...
 
 ERROR_SUCCESS: Status
 SUCCESS: Status
@@ -170,3 +166,5 @@ DRIVER_CORRUPTED_MMPOOL: Status
 DRIVER_IRQL_NOT_LESS_OR_EQUAL: Status
 DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL: Status
 DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION: Status
+
+def get_include() -> str: ...

@@ -2,7 +2,6 @@ from typing import Any, SupportsIndex
 
 from poolcore import Buffer
 from pybuf._machine import Block
-from pybuf.routines import NUMBERS as NUMBERS
 from pybuf.status import NetStatus
 
 __pyx_capi__: dict[str, Any]
