@@ -1,5 +1,15 @@
 from poolcore import AddressSpace as AddressSpace
 from poolcore import Buffer as Buffer
+from pybuf._doors import C_API as C_API
+from pybuf._netapi import NetApiBufferAllocate as NetApiBufferAllocate
+from pybuf._netapi import NetApiBufferFree as NetApiBufferFree
+from pybuf._netapi import NetApiBufferReallocate as NetApiBufferReallocate
+from pybuf._netapi import NetApiBufferSize as NetApiBufferSize
+from pybuf._netapi import NetapipBufferAllocate as NetapipBufferAllocate
+from pybuf._videoport import VideoPortAllocateBuffer as VideoPortAllocateBuffer
+from pybuf._videoport import VideoPortAllocatePool as VideoPortAllocatePool
+from pybuf._videoport import VideoPortFreePool as VideoPortFreePool
+from pybuf._videoport import VideoPortReleaseBuffer as VideoPortReleaseBuffer
 from pybuf.errors import BlockOwner as BlockOwner
 from pybuf.errors import BugCheck as BugCheck
 from pybuf.errors import HdAudioError as HdAudioError
@@ -32,6 +42,7 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
+    "C_API",
     "Caller",
     "DISPATCH_LEVEL",
     "Event",
@@ -39,17 +50,29 @@ __all__ = [
     "HdAudioError",
     "Machine",
     "NT_SUCCESS",
+    "NetApiBufferAllocate",
+    "NetApiBufferFree",
+    "NetApiBufferReallocate",
+    "NetApiBufferSize",
     "NetApiError",
     "NetStatus",
+    "NetapipBufferAllocate",
     "NtStatus",
     "PASSIVE_LEVEL",
     "PybufError",
     "RasError",
     "RasStatus",
+    "VideoPortAllocateBuffer",
+    "VideoPortAllocatePool",
     "VideoPortError",
+    "VideoPortFreePool",
+    "VideoPortReleaseBuffer",
     "VpStatus",
     "WINE",
+    "get_include",
 ]
+
+def get_include() -> str: ...
 
 ERROR_SUCCESS: Status
 SUCCESS: Status
