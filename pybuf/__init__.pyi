@@ -35,6 +35,14 @@ from pybuf.status import Status
 from pybuf.status import VpStatus as VpStatus
 
 __all__ = [
+    "C_API",
+    "Caller",
+    "NetApiBufferAllocate",
+    "NetApiBufferFree",
+    "NetApiBufferReallocate",
+    "NetApiBufferSize",
+    "NetapipBufferAllocate",
+    "get_include",
     "APC_LEVEL",
     "AddressSpace",
     "Block",
@@ -42,21 +50,14 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
-    "C_API",
-    "Caller",
     "DISPATCH_LEVEL",
     "Event",
     "Guest",
     "HdAudioError",
     "Machine",
     "NT_SUCCESS",
-    "NetApiBufferAllocate",
-    "NetApiBufferFree",
-    "NetApiBufferReallocate",
-    "NetApiBufferSize",
     "NetApiError",
     "NetStatus",
-    "NetapipBufferAllocate",
     "NtStatus",
     "PASSIVE_LEVEL",
     "PybufError",
@@ -69,10 +70,7 @@ __all__ = [
     "VideoPortReleaseBuffer",
     "VpStatus",
     "WINE",
-    "get_include",
 ]
-
-def get_include() -> str: ...
 
 ERROR_SUCCESS: Status
 SUCCESS: Status
@@ -178,3 +176,5 @@ DRIVER_CORRUPTED_MMPOOL: Status
 DRIVER_IRQL_NOT_LESS_OR_EQUAL: Status
 DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL: Status
 DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION: Status
+
+def get_include() -> str: ...

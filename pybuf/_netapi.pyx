@@ -11,22 +11,18 @@ from poolcore cimport (
     import_poolcore, pool_block_at, pool_engine, pool_free_ex, pool_realloc, pool_size_of, pool_t, pool_verdict_of,
 )
 from pybuf._machine cimport (
-    POOL_NETAPI, POOL_PRODUCED, QUIRK_NETAPI_BAD_POINTER_IGNORE, MachineBase, address_of_argument, dword_of_argument,
+    POOL_NETAPI, POOL_PRODUCED, QUIRK_NETAPI_BAD_POINTER_IGNORE, ROUTINE_NetApiBufferAllocate,
+    ROUTINE_NetApiBufferReallocate, MachineBase, address_of_argument, dword_of_argument,
     machine_is_open_or_raise, machine_now, machine_pool, machine_t, note_write, pool_kind_of, pool_refuses,
     result_of_two, status_object,
 )
 from pybuf._platform cimport rarely
 from pybuf._status cimport ERROR_INVALID_PARAMETER, ERROR_NOT_ENOUGH_MEMORY, SPACE_NET
 
-from pybuf.routines import NUMBERS
-
 cdef extern from "Python.h":
     void Py_DECREF(PyObject *o)
 
 import_poolcore()
-
-cdef uint32_t ALLOCATE = NUMBERS["NetApiBufferAllocate"]
-cdef uint32_t REALLOCATE = NUMBERS["NetApiBufferReallocate"]
 
 
 # ---- the routines -----------------------------------------------------------------------------------
@@ -46,7 +42,7 @@ cdef uint32_t netapi_allocate_slow(machine_t *machine, uint32_t count, uint64_t 
     if address == 0:
         return ERROR_NOT_ENOUGH_MEMORY
     if machine.is_numbered:
-        note_write(machine, POOL_NETAPI, address, count, ALLOCATE, 0, 0, True)
+        note_write(machine, POOL_NETAPI, address, count, ROUTINE_NetApiBufferAllocate, 0, 0, True)
     buffer[0] = address
     return 0
 
@@ -97,7 +93,7 @@ cdef uint32_t netapi_reallocate(machine_t *machine, uint64_t old, uint32_t count
             if address == 0:
                 return ERROR_NOT_ENOUGH_MEMORY
             if machine.is_numbered:
-                note_write(machine, POOL_NETAPI, address, count, REALLOCATE, 0, 0, True)
+                note_write(machine, POOL_NETAPI, address, count, ROUTINE_NetApiBufferReallocate, 0, 0, True)
             buffer[0] = address
             return 0
     buffer[0] = 0
@@ -173,7 +169,7 @@ def NetApiBufferAllocate(n):
 
     Source: lmapibuf.h, https://learn.microsoft.com/windows/win32/api/lmapibuf/nf-lmapibuf-netapibufferallocate
     """
-    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ALLOCATE, &allocated)
+    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ROUTINE_NetApiBufferAllocate, &allocated)
 
 
 def NetapipBufferAllocate(n):
@@ -195,7 +191,7 @@ def NetapipBufferAllocate(n):
     -----
     Source: lmapibuf.h, which declares it; there is no page.
     """
-    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ALLOCATE, &allocated)
+    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ROUTINE_NetApiBufferAllocate, &allocated)
 
 
 def NetApiBufferFree(b):
@@ -312,7 +308,7 @@ def NetApiBufferReallocate(old, n):
     if address == 0:
         if count == 0:
             return status_object(SPACE_NET, 0), None
-        return allocate(machine, count, REALLOCATE, &reallocated)
+        return allocate(machine, count, ROUTINE_NetApiBufferReallocate, &reallocated)
     verdict = VERDICT_FOREIGN
     if pool_kind_of(machine.machine, address) == POOL_NETAPI:
         pool = machine.netapi_pool
@@ -336,7 +332,7 @@ cdef object moved(MachineBase machine, uint64_t old, uint32_t count):
     cdef Pool pool = machine.netapi_pool
     cdef uint64_t size = pool_size_of(pool_engine(pool), old)
     cdef uint64_t address
-    status, buffer = allocate(machine, count, REALLOCATE, &reallocated)
+    status, buffer = allocate(machine, count, ROUTINE_NetApiBufferReallocate, &reallocated)
     if buffer is not None:
         size = min(size, <uint64_t>count)
         address = buffer_address(<Buffer>buffer)
