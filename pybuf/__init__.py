@@ -22,6 +22,11 @@ _HOMES = {
     "NetApiBufferReallocate": "pybuf._netapi",
     "NetApiBufferSize": "pybuf._netapi",
     "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf._videoport
+    "VideoPortAllocateBuffer": "pybuf._videoport",
+    "VideoPortAllocatePool": "pybuf._videoport",
+    "VideoPortFreePool": "pybuf._videoport",
+    "VideoPortReleaseBuffer": "pybuf._videoport",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors
