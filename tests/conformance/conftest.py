@@ -1,5 +1,8 @@
-"""The conformance matrix: every row of conformance.csv (its columns are explained in pybuf/README.md) through every
-door that it names.
+"""The conformance matrix: every row of conformance.csv through every door that it names.
+
+A row has the routine, the status and its value, when it is answered, on what that rests (D documented, H from a header,
+T asserted by a test of Wine's, S from an SDK sample, I seen in an implementation, R a reading where the documents are
+silent), its doors (p Python, c ctypes, C, or script) and what the machine is made with.
 
 A row is shown by a scenario, written once for all doors, in the file of its family: ras.py, netapi.py, videoport.py,
 hdaudio.py. A file is found by its name; nothing else is to be edited. A scenario gets a World (conformance.py), makes
