@@ -8,6 +8,7 @@ _HOMES = {
     "Buffer": "poolcore",
     # pybuf.machine
     "Block": "pybuf.machine",
+    "Caller": "pybuf.machine",
     "Event": "pybuf.machine",
     "Guest": "pybuf.machine",
     "Machine": "pybuf.machine",

@@ -18,6 +18,7 @@ from pybuf.machine import DISPATCH_LEVEL as DISPATCH_LEVEL
 from pybuf.machine import PASSIVE_LEVEL as PASSIVE_LEVEL
 from pybuf.machine import WINE as WINE
 from pybuf.machine import Block as Block
+from pybuf.machine import Caller as Caller
 from pybuf.machine import Event as Event
 from pybuf.machine import Guest as Guest
 from pybuf.machine import Machine as Machine
@@ -44,6 +45,7 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
+    "Caller",
     "DISPATCH_LEVEL",
     "Event",
     "Guest",

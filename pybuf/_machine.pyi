@@ -3,9 +3,12 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self, SupportsIndex, final
 
+from typing_extensions import disjoint_base
+
 from poolcore import Buffer
 from pybuf.errors import BugCheck
 
+@disjoint_base
 class Reference: ...
 
 @final
@@ -23,6 +26,7 @@ class Block(Reference):
     @property
     def owner(self) -> int: ...
 
+@disjoint_base
 class MachineBase:
     @property
     def memory(self) -> Any: ...

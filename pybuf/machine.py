@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from poolcore import AddressSpace, Fill, Pages, Quarantine
 from pybuf._machine import Block, Event, MachineBase, current_machine
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
 __all__ = [
-    "APC_LEVEL", "Block", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL", "WINE",
+    "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
+    "WINE",
 ]
 
 PASSIVE_LEVEL = 0
@@ -110,6 +111,17 @@ class Guest:
         return f"Guest({self.space!r}, pointer_bytes={self.pointer_bytes}, wchar_bytes={self.wchar_bytes})"
 
 
+class Caller(NamedTuple):
+    """Who calls a machine's NetApi routines, and so what they may ask."""
+
+    name: str = "Administrator"
+    """The account."""
+    groups: tuple[str, ...] = ("Administrators",)
+    """The local groups it is in."""
+    interactive: bool = True
+    """Whether it is logged on at the machine."""
+
+
 def _quirks(given: Mapping[str, str]) -> int:
     bits = 0
     for name, value in dict(given).items():
@@ -203,6 +215,18 @@ class Machine(MachineBase):
             settings=pools, quirks=_quirks(quirks), verifier=verifier, special_pool=special_pool,
             is_manual=clock == "manual", numbered=numbered, memory=memory, events=events,
         )
+        self._caller = Caller()
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls the NetApi routines; a Caller can be assigned."""
+        return self._caller
+
+    @caller.setter
+    def caller(self, caller: Caller) -> None:
+        if not isinstance(caller, Caller):
+            raise TypeError(f"caller is a Caller, not {type(caller).__name__} ({caller!r})")
+        self._caller = caller
 
     @staticmethod
     def current() -> MachineBase:

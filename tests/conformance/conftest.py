@@ -41,6 +41,10 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
         _, handle, _ = world.on(bus).AllocateRenderDmaEngine(FORMAT, False)
         return world.on(bus).AllocateDmaBuffer(handle, 0)
 
+HD Audio's arrays and structures: SetDmaEngineState takes a list of handles or None; TransferCodecVerbs, through ctypes
+and C, an array of ctypes structures; formats are pybuf.HDAUDIO_STREAM_FORMAT; what GetDeviceInformation fills is not in
+the answer of C. A function that C is to call is one of ctypes.
+
 Test ids are `row-routine-door`. Besides python, ctypes and C, which the matrix counts, every scenario runs with plain
 addresses in Python, through C's form without a machine, in the Microsoft convention, and on machines in a guest's
 address space. Rows whose routine is not there are not collected; the last test compares what ran with the matrix.

@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from pybuf._machine cimport (
-    FAMILY_RAS, HANDLE_ENGINE, HANDLE_PORT, NOTE_FREED, POOL_NETAPI, POOL_RAS, ROUTINE_RasFreeBuffer,
+    FAMILY_RAS, HANDLE_ENGINE, HANDLE_PORT, NOTE_FREED, ROUTINE_RasFreeBuffer,
     ROUTINE_RasGetBuffer, ROUTINE_VideoPortReleaseBuffer,
     MachineBase, Reference, address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, callback_raised,
     clock_next, clock_now, clock_run, due_add, due_remove, due_t, dword_of_argument, event_is_valid, event_open,
