@@ -21,6 +21,9 @@ _HOMES = {
     "NetApiBufferReallocate": "pybuf._netapi",
     "NetApiBufferSize": "pybuf._netapi",
     "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf._ras
+    "RasFreeBuffer": "pybuf._ras",
+    "RasGetBuffer": "pybuf._ras",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors
