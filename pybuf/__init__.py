@@ -22,8 +22,13 @@ _HOMES = {
     "NetApiBufferSize": "pybuf._netapi",
     "NetapipBufferAllocate": "pybuf._netapi",
     # pybuf._ras
+    "RasCommSettings": "pybuf._ras",
     "RasFreeBuffer": "pybuf._ras",
     "RasGetBuffer": "pybuf._ras",
+    "RasReceiveBuffer": "pybuf._ras",
+    "RasRetrieveBuffer": "pybuf._ras",
+    "RasSendBuffer": "pybuf._ras",
+    "RasSetCommSettings": "pybuf._ras",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors

@@ -4,11 +4,12 @@ A routine acts on a session: that of a machine, which ends with it, or one of th
 handed the pointers of. What the session's machine shares is a ras_t: its lock guards ports and what they receive.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from poolcore cimport heap_alloc_fast, heap_free_fast, heap_now, pool_t
-from pybuf._machine cimport FAMILY_RAS, MACHINES_MAX, POOL_RAS, SLOW_FAMILY, machine_t
-from pybuf._platform cimport rarely
+from pybuf._machine cimport FAMILY_RAS, POOL_RAS, SLOW_FAMILY, due_t, machine_t
+from pybuf._platform cimport os_lock_t, rarely
 
 cdef enum:
     RAS_BUFFER_MAX = 1500
@@ -21,6 +22,43 @@ cdef struct session_t:
     uint32_t slot               # what the notes of its blocks have as owner; 0: the machine's own
     uint32_t is_live
 
+# What a port's receive is: none; waiting for data, the port's end or the deadline; or to be retrieved.
+cdef enum:
+    RECEIVE_NONE = 0
+    RECEIVE_WAITING = 1
+    RECEIVE_READY = 2
+
+# Never unmapped; serves another port once it is closed. All of it under the lock of the machine's ras_t.
+cdef struct port_t:
+    machine_t *machine
+    uint64_t handle             # 0: closed
+    PyObject *object            # the Port; borrowed, read with the GIL
+    port_t *next                # of the machine
+    uint32_t down               # 0: connected; else what a receive without data answers
+    uint8_t *queue              # bytes that came and were not retrieved: `count` from `head` on
+    uint64_t head
+    uint64_t count
+    uint64_t capacity
+    uint32_t receive            # RECEIVE_*
+    session_t *receiver
+    uint64_t receive_buffer
+    uint64_t receive_size
+    uint64_t event
+    due_t deadline
+
+# RASCOMMSETTINGS
+cdef struct comm_settings_t:
+    uint32_t size
+    uint8_t parity
+    uint8_t stop
+    uint8_t byte_size
+    uint8_t align
+
+cdef struct ras_t:
+    os_lock_t lock
+    port_t *first
+    PyObject *service           # what polls its sockets, of ras.py; NULL: nothing does
+
 # Never unmapped: a pointer that a script kept finds an ended session, or the next of its slot.
 cdef session_t *sessions                        # 1 to 64
 cdef session_t *own_sessions                    # by number of the machine
@@ -32,6 +70,12 @@ cdef inline session_t *ras_own_session(machine_t *machine) noexcept nogil:
 
 cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil
 cdef uint32_t ras_free_buffer_slow(session_t *session, uint64_t buffer) noexcept nogil
+cdef uint32_t ras_send_buffer(session_t *session, uint64_t port, uint64_t buffer, uint32_t size) noexcept nogil
+cdef uint32_t ras_receive_buffer(session_t *session, uint64_t port, uint64_t buffer, uint32_t *size,
+                                 uint32_t timeout_ms, uint64_t event) noexcept nogil
+cdef uint32_t ras_retrieve_buffer(session_t *session, uint64_t port, uint64_t buffer, uint32_t *size) noexcept nogil
+cdef uint32_t ras_set_comm_settings(session_t *session, uint64_t port, const void *settings, uint64_t reserved
+                                    ) noexcept nogil
 
 
 # The first halves of the two that are called most: they make no call, and answer False where one is needed.

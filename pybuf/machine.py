@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import SupportsIndex
 
+    from pybuf.ras import Ras
+
 __all__ = [
     "APC_LEVEL", "Block", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL", "WINE",
 ]
@@ -203,6 +205,13 @@ class Machine(MachineBase):
             settings=pools, quirks=_quirks(quirks), verifier=verifier, special_pool=special_pool,
             is_manual=clock == "manual", numbered=numbered, memory=memory, events=events,
         )
+
+    @property
+    def ras(self) -> Ras:
+        """Ports and sessions of RAS: a `pybuf.ras.Ras`."""
+        from pybuf.ras import Ras
+
+        return Ras(self)
 
     @staticmethod
     def current() -> MachineBase:
