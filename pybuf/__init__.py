@@ -27,6 +27,14 @@ _HOMES = {
     "VideoPortAllocatePool": "pybuf._videoport",
     "VideoPortFreePool": "pybuf._videoport",
     "VideoPortReleaseBuffer": "pybuf._videoport",
+    # pybuf._ras
+    "RasCommSettings": "pybuf._ras",
+    "RasFreeBuffer": "pybuf._ras",
+    "RasGetBuffer": "pybuf._ras",
+    "RasReceiveBuffer": "pybuf._ras",
+    "RasRetrieveBuffer": "pybuf._ras",
+    "RasSendBuffer": "pybuf._ras",
+    "RasSetCommSettings": "pybuf._ras",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from poolcore import Buffer
     from pybuf._videoport import Device
     from pybuf.errors import BugCheck
+    from pybuf.ras import Ras
 
 __all__ = [
     "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
@@ -231,6 +232,13 @@ class Machine(MachineBase):
         if not isinstance(caller, Caller):
             raise TypeError(f"caller is a Caller, not {type(caller).__name__} ({caller!r})")
         self._caller = caller
+
+    @property
+    def ras(self) -> Ras:
+        """Ports and sessions of RAS: a `pybuf.ras.Ras`."""
+        from pybuf.ras import Ras
+
+        return Ras(self)
 
     @staticmethod
     def current() -> MachineBase:

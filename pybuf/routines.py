@@ -174,7 +174,7 @@ DISPATCH = "<= DISPATCH_LEVEL"
 
 ROUTINES = (
     ras("RasGetBuffer", "PBYTE *ppBuffer, PDWORD pdwSize", "ras_get_buffer"),
-    ras("RasFreeBuffer", "PBYTE pBufer", "ras_free_buffer", "hold"),
+    ras("RasFreeBuffer", "PBYTE pBufer", "ras_free_buffer"),
     ras("RasSendBuffer", "HANDLE hPort, PBYTE pBuffer, DWORD dwSize", "ras_send_buffer"),
     ras("RasReceiveBuffer", "HANDLE hPort, PBYTE pBuffer, PDWORD pdwSize, DWORD dwTimeOut, HANDLE hEvent",
         "ras_receive_buffer"),

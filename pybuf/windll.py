@@ -150,6 +150,34 @@ loader = Loader()
 """The libraries: `pybuf.windll.netapi32` is `loader.netapi32`."""
 
 
+def ras_pointers(form: str) -> ctypes.Structure:
+    """The RAS routines of one session, which Windows hands out as pointers: a structure in the order of the table.
+
+    Parameters
+    ----------
+    form : str
+        What stands before the routines' names in ENTRIES: ``py_``, or ``session_1_`` and so on.
+
+    Returns
+    -------
+    ctypes.Structure
+        Its members are functions of ctypes.
+    """
+    fields = []
+    for routine in ROUTINES:
+        if f"{form}{routine.name}" in ENTRIES and routine.family == "ras":
+            body = {"_argtypes_": tuple(map(argument_type, routine.parameters)), "_flags_": KEEPS_GIL,
+                    "_restype_": ctypes.c_uint32}
+            fields.append((routine.name, type(f"PFN{routine.name.upper()}", (ctypes._CFuncPtr,), body)))  # type: ignore[attr-defined]
+    kind = type("RasPointers", (ctypes.Structure,), {"_fields_": fields})
+    made: ctypes.Structure = kind(*(function(ENTRIES[f"{form}{name}"]) for name, function in fields))
+    return made
+
+
+pointers = ras_pointers("py_")
+"""The pointers of the current machine's own session: ``windll.pointers.RasGetBuffer(byref(p), byref(n))``."""
+
+
 def __getattr__(name: str) -> Any:
     return getattr(loader, name)
 
