@@ -21,6 +21,18 @@ _HOMES = {
     "NetApiBufferReallocate": "pybuf._netapi",
     "NetApiBufferSize": "pybuf._netapi",
     "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf.netapi and pybuf.network
+    "NetBuffer": "pybuf.netapi",
+    "NetServerEnum": "pybuf.netapi",
+    "Caller": "pybuf.network",
+    "Domain": "pybuf.network",
+    "Group": "pybuf.network",
+    "LocalGroup": "pybuf.network",
+    "Network": "pybuf.network",
+    "Server": "pybuf.network",
+    "Share": "pybuf.network",
+    "Transport": "pybuf.network",
+    "User": "pybuf.network",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors
@@ -40,6 +52,8 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
+_MODULES = ("netapi", "network")
+
 __all__ = sorted([*_HOMES, "get_include"])
 
 
@@ -50,6 +64,8 @@ def get_include():
 
 def __getattr__(name):
     home = _HOMES.get(name)
+    if name in _MODULES:
+        return __import__(f"pybuf.{name}", None, None, ("",))
     if home is None:
         if not name[:1].isupper():
             raise AttributeError(f"module 'pybuf' has no attribute {name!r}")

@@ -17,6 +17,9 @@ cdef uint32_t netapi_allocate_slow(machine_t *machine, uint32_t count, uint64_t 
 cdef uint32_t netapi_free_slow(machine_t *machine, uint64_t buffer) noexcept nogil
 cdef uint32_t netapi_reallocate(machine_t *machine, uint64_t old, uint32_t count, uint64_t *buffer) noexcept nogil
 cdef uint32_t netapi_size(machine_t *machine, uint64_t buffer, uint32_t *count) noexcept nogil
+cdef uint32_t netapi_server_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                 uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                 uint32_t servertype, const void *domain, uint32_t *resume_handle) noexcept nogil
 
 
 # The first halves of the two that are called most: they make no call, and answer False where one is needed.

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import SupportsIndex
 
+    from pybuf.network import Caller, Network
+
 __all__ = [
     "APC_LEVEL", "Block", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL", "WINE",
 ]
@@ -203,6 +205,61 @@ class Machine(MachineBase):
             settings=pools, quirks=_quirks(quirks), verifier=verifier, special_pool=special_pool,
             is_manual=clock == "manual", numbered=numbered, memory=memory, events=events,
         )
+
+    @property
+    def network(self) -> Network:
+        """What the NetApi functions report. Assigning another compiles it; resume handles of before are no longer
+        known.
+        """
+        from pybuf.network import DEFAULT
+
+        found: Network = self.__dict__.get("_network", DEFAULT)
+        return found
+
+    @network.setter
+    def network(self, network: Network) -> None:
+        from pybuf._netapi import caller_set, network_set
+        from pybuf.network import Network
+
+        if not isinstance(network, Network):
+            raise TypeError(f"network is a Network, not {type(network).__name__} ({network!r})")
+        network_set(self, network.compiled())
+        self._network = network
+        caller_set(self, self.caller.compiled(network), self.caller.is_privileged, self.caller.interactive)
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls the NetApi functions, and with which rights."""
+        from pybuf.network import Caller
+
+        found: Caller = self.__dict__.get("_caller") or Caller()
+        return found
+
+    @caller.setter
+    def caller(self, caller: Caller) -> None:
+        from pybuf._netapi import caller_set
+        from pybuf.network import Caller
+
+        if not isinstance(caller, Caller):
+            raise TypeError(f"caller is a Caller, not {type(caller).__name__} ({caller!r})")
+        caller_set(self, caller.compiled(self.network), caller.is_privileged, caller.interactive)
+        self._caller = caller
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The services that run, of "workstation", "server" and "browser"; assign those that are to run."""
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_get
+
+        running: frozenset[str] = services_get(self)
+        return running
+
+    @services.setter
+    def services(self, running: Iterable[str]) -> None:
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_set
+
+        services_set(self, running)
 
     @staticmethod
     def current() -> MachineBase:
