@@ -409,7 +409,9 @@ cdef void buffer_dealloc_slow(PyObject *o) noexcept:
     if (<Buffer>o).hold.slab != NULL:
         if (<Buffer>o).owner.is_plain and (<Buffer>o).owner.on_drop == DROP_RETURN:
             (<Buffer>o).owner.dropped = (<Buffer>o).owner.dropped + 1
-            pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER)
+            if pool_free_held((<Buffer>o).owner.engine, &(<Buffer>o).hold, FREE_DEFER) != VERDICT_LIVE:
+                # Refused, for want of memory: the block stays, and must not name a Buffer that is gone.
+                hold_forget((<Buffer>o).owner.engine, &(<Buffer>o).hold)
         else:
             buffer_dropped((<Buffer>o).owner, &(<Buffer>o).hold)
     if _spare_top != _spares + SPARE_MAX:

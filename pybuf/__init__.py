@@ -8,6 +8,7 @@ _HOMES = {
     "Buffer": "poolcore",
     # pybuf.machine
     "Block": "pybuf.machine",
+    "Caller": "pybuf.machine",
     "Event": "pybuf.machine",
     "Guest": "pybuf.machine",
     "Machine": "pybuf.machine",
@@ -24,7 +25,6 @@ _HOMES = {
     # pybuf.netapi and pybuf.network
     "NetBuffer": "pybuf.netapi",
     "NetServerEnum": "pybuf.netapi",
-    "Caller": "pybuf.network",
     "Domain": "pybuf.network",
     "Group": "pybuf.network",
     "LocalGroup": "pybuf.network",

@@ -27,7 +27,7 @@ cdef extern from "Python.h":
 
 # ---- what a machine is made of ------------------------------------------------------------------
 
-# Kinds of pools (an index may not be a named enum).
+# The pools of a machine.
 cdef enum:
     POOL_RAS = 0
     POOL_NETAPI = 1             # NetApiBufferAllocate
@@ -55,8 +55,8 @@ cdef enum quirk_t:
     QUIRK_VIDEO_ZERO_MINIMAL = 32
     QUIRK_VIDEO_PAIRING_SHARED = 64
 
-# Why a fast path must not be taken (machine_t.slow). Bit k, of a pool_kind_t: a refusal of that pool is scripted.
-# SLOW_FAMILY << family_t is the family's own. Written under machine.lock, read without.
+# Why a fast path must not be taken (machine_t.slow). Bit k, of a pool: a refusal of that pool is scripted.
+# SLOW_FAMILY << family is the family's own. Written under machine.lock, read without.
 cdef enum:
     SLOW_FAMILY = 256
 
@@ -262,7 +262,7 @@ cdef class MachineBase:
     cdef machine_t *machine             # never NULL; is_open 0 once closed
     cdef Pool ras_pool                  # these two are in `pools` as well; None until opened
     cdef Pool netapi_pool
-    cdef list pools                     # by pool_kind_t
+    cdef list pools                     # by POOL_*
     cdef list settings                  # what each pool is made with
     cdef readonly object memory         # the Guest, or None
     cdef readonly object events         # the caller's events, or None

@@ -16,7 +16,8 @@ from poolcore cimport (
 )
 from pybuf._machine cimport (
     FAMILY_NETAPI, POOL_NETAPI, POOL_PRODUCED, QUIRK_NETAPI_BAD_POINTER_IGNORE, MachineBase, Reference,
-    ROUTINE_NetServerEnum, address_of_argument, callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t,
+    ROUTINE_NetApiBufferAllocate, ROUTINE_NetApiBufferReallocate, ROUTINE_NetServerEnum, address_of_argument,
+    callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t,
     family_register, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
     machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_two, result_put, status_object,
 )
@@ -31,7 +32,6 @@ from collections import namedtuple
 from uuid import UUID
 
 from pybuf.layouts import COLUMNS, STRUCTS, TABLES
-from pybuf.routines import NUMBERS
 
 cdef extern from "Python.h":
     ctypedef object (*allocfunc)(object type, Py_ssize_t count)
@@ -44,9 +44,6 @@ cdef extern from "Python.h":
     bint PyGC_Enable()
 
 import_poolcore()
-
-cdef uint32_t ALLOCATE = NUMBERS["NetApiBufferAllocate"]
-cdef uint32_t REALLOCATE = NUMBERS["NetApiBufferReallocate"]
 
 
 # ---- the routines -----------------------------------------------------------------------------------
@@ -66,7 +63,7 @@ cdef uint32_t netapi_allocate_slow(machine_t *machine, uint32_t count, uint64_t 
     if address == 0:
         return ERROR_NOT_ENOUGH_MEMORY
     if machine.is_numbered:
-        note_write(machine, POOL_NETAPI, address, count, ALLOCATE, 0, 0, True)
+        note_write(machine, POOL_NETAPI, address, count, ROUTINE_NetApiBufferAllocate, 0, 0, True)
     buffer[0] = address
     return 0
 
@@ -117,7 +114,7 @@ cdef uint32_t netapi_reallocate(machine_t *machine, uint64_t old, uint32_t count
             if address == 0:
                 return ERROR_NOT_ENOUGH_MEMORY
             if machine.is_numbered:
-                note_write(machine, POOL_NETAPI, address, count, REALLOCATE, 0, 0, True)
+                note_write(machine, POOL_NETAPI, address, count, ROUTINE_NetApiBufferReallocate, 0, 0, True)
             buffer[0] = address
             return 0
     buffer[0] = 0
@@ -193,7 +190,7 @@ def NetApiBufferAllocate(n):
 
     Source: lmapibuf.h, https://learn.microsoft.com/windows/win32/api/lmapibuf/nf-lmapibuf-netapibufferallocate
     """
-    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ALLOCATE, &allocated)
+    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ROUTINE_NetApiBufferAllocate, &allocated)
 
 
 def NetapipBufferAllocate(n):
@@ -215,7 +212,7 @@ def NetapipBufferAllocate(n):
     -----
     Source: lmapibuf.h, which declares it; there is no page.
     """
-    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ALLOCATE, &allocated)
+    return allocate(<MachineBase>machine_now(), dword_of_argument(n, "n"), ROUTINE_NetApiBufferAllocate, &allocated)
 
 
 def NetApiBufferFree(b):
@@ -332,7 +329,7 @@ def NetApiBufferReallocate(old, n):
     if address == 0:
         if count == 0:
             return status_object(SPACE_NET, 0), None
-        return allocate(machine, count, REALLOCATE, &reallocated)
+        return allocate(machine, count, ROUTINE_NetApiBufferReallocate, &reallocated)
     verdict = VERDICT_FOREIGN
     if pool_kind_of(machine.machine, address) == POOL_NETAPI:
         pool = machine.netapi_pool
@@ -356,7 +353,7 @@ cdef object moved(MachineBase machine, uint64_t old, uint32_t count):
     cdef Pool pool = machine.netapi_pool
     cdef uint64_t size = pool_size_of(pool_engine(pool), old)
     cdef uint64_t address
-    status, buffer = allocate(machine, count, REALLOCATE, &reallocated)
+    status, buffer = allocate(machine, count, ROUTINE_NetApiBufferReallocate, &reallocated)
     if buffer is not None:
         size = min(size, <uint64_t>count)
         address = buffer_address(<Buffer>buffer)

@@ -1,5 +1,5 @@
-"""What the NetApi functions report: the computers of a network with their users, groups and shares, its domains, and
-the rights of who asks. Plain data: `machine.network = Network(...)` compiles it once, and a change assigns another.
+"""What the NetApi functions report: the computers of a network with their users, groups and shares, and its
+domains. Plain data: `machine.network = Network(...)` compiles it once, and a change assigns another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pybuf._netapi import network_default
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Caller", "Domain", "Group", "LocalGroup", "Network", "Server", "Share", "Transport", "User"]
+__all__ = ["Domain", "Group", "LocalGroup", "Network", "Server", "Share", "Transport", "User"]
 
 FOREVER = 0xFFFFFFFF
 ENTRIES_MAX = 1 << 20
@@ -234,33 +234,17 @@ class Domain:
         _check(self)
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks. Administrators and the Account, Print and Server Operators may read everything; who is logged on
-    interactively everything but NetServerGetInfo and NetWkstaGetInfo at level 102; another nothing but the list of
-    servers and of transports.
-    """
+def is_privileged(groups: Iterable[str]) -> bool:
+    """Whether one of a caller's groups may read everything: Administrators, or Account, Print or Server Operators."""
+    wanted = {"administrators", "account operators", "print operators", "server operators"}
+    return any(group.lower() in wanted for group in groups)
 
-    name: str = "Administrator"
-    groups: Sequence[str] = ("Administrators",)
-    interactive: bool = True
-    domain: str | None = None
-    other_domains: str = ""
-    logon_server: str | None = None
 
-    def __post_init__(self) -> None:
-        _check(self)
-
-    @property
-    def is_privileged(self) -> bool:
-        """Whether one of its groups may read everything."""
-        wanted = {"administrators", "account operators", "print operators", "server operators"}
-        return any(group.lower() in wanted for group in self.groups)
-
-    def compiled(self, network: Network) -> dict[str, list[tuple[Any, ...]]]:
-        """The table that NetWkstaUserGetInfo answers from."""
-        return {"caller": [(self.name, network.domain if self.domain is None else self.domain, self.other_domains,
-                            network.name if self.logon_server is None else self.logon_server)]}
+def caller_tables(network: Network, name: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The table that NetWkstaUserGetInfo answers from, for a caller's name."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"a Caller's name is {name!r}; it is a text without NUL characters, and not empty")
+    return {"caller": [(name, network.domain, "", network.name)]}
 
 
 def _check_computer(where: str, computer: Any) -> None:
@@ -273,7 +257,7 @@ def _check_computer(where: str, computer: Any) -> None:
     users = {user.name.upper() for user in computer.users}
     both = users | {group.name.upper() for group in computer.groups}
     for groups, known in ((computer.groups, users), (computer.local_groups, both)):
-        for group, member in ((group, member) for group in groups for member in group.members):
+        for group, member in ((each, name) for each in groups for name in each.members):
             if member.upper() not in known:
                 raise ValueError(f"{where}: {group.name!r} has the member {member!r}, which is no user or group there")
 
@@ -479,4 +463,4 @@ def _user_row(computer: str, ids: Mapping[str, int], user: User, first_group: in
 
 
 DEFAULT = Network()
-network_default(DEFAULT.compiled(), Caller().compiled(DEFAULT))
+network_default(DEFAULT.compiled(), caller_tables(DEFAULT, "Administrator"))

@@ -16,6 +16,10 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
     @row(6, ras_buffers=2)                                      # what the machine is made with, beside the row's own
     ...  world.on(session).RasFreeBuffer(block)                 # RAS, the pointers of a session
 
+    @row(52)                                                    # run_script; world.door.form is "library" or "callable"
+    def script_is_done(world):
+        return (pybuf.ras.run_script(...).status,)
+
     @row(56)                                                    # NetApi; NULL for an out-pointer (not in Python)
     def null_for_no_bytes(world):
         return world.NetApiBufferAllocate(0, missing="Buffer")
@@ -35,8 +39,8 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
         return world.on(bus).AllocateDmaBuffer(handle, 0)
 
 Test ids are `row-routine-door`. Besides python, ctypes and C, which the matrix counts, every scenario runs with plain
-addresses in Python, in the Microsoft convention of C, and on machines in a guest's address space. Rows whose routine is
-not there are not collected; the last test compares what ran with the matrix.
+addresses in Python, through C's form without a machine, in the Microsoft convention, and on machines in a guest's
+address space. Rows whose routine is not there are not collected; the last test compares what ran with the matrix.
 """
 
 from __future__ import annotations

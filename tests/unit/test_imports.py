@@ -142,6 +142,15 @@ def test_import_loads_poolcore_alone():
     assert loaded_by("import poolcore") == {"poolcore"}
 
 
+def test_import_loads_pybuf_alone():
+    assert loaded_by("import pybuf") == {"pybuf"}
+
+
+def test_an_error_or_a_status_loads_no_extension():
+    for statement in ("import pybuf; pybuf.RasError", "import pybuf; pybuf.RasStatus"):
+        assert {name for name in loaded_by(statement) if name.startswith(("pybuf._", "poolcore"))} == set()
+
+
 def test_using_a_pool_loads_only_modules_of_poolcore():
     loaded = loaded_by("import poolcore; pool = poolcore.Pool(); pool.free(pool.get(100)); "
                        "pool.free_many(pool.get_many(10, 10)); pool.free(pool.alloc(10))")
