@@ -5,7 +5,7 @@ from cpython.buffer cimport PyObject_GetBuffer
 from cpython.object cimport PyObject
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset, strchr
+from libc.string cimport memcmp, memcpy, memset, strchr
 
 from poolcore cimport (
     FREE_DEFER, RECORD_EXPORTED, RECORD_HELD, RECORD_LIVE,
@@ -16,22 +16,29 @@ from poolcore cimport (
 )
 from pybuf._machine cimport (
     FAMILY_NETAPI, POOL_NETAPI, POOL_PRODUCED, QUIRK_NETAPI_BAD_POINTER_IGNORE, MachineBase, Reference,
-    ROUTINE_NetApiBufferAllocate, ROUTINE_NetApiBufferReallocate, ROUTINE_NetServerEnum, address_of_argument,
+    ROUTINE_DsGetDcNameW, ROUTINE_NetApiBufferAllocate, ROUTINE_NetApiBufferReallocate, ROUTINE_NetGetJoinInformation,
+    ROUTINE_NetGroupEnum, ROUTINE_NetLocalGroupEnum, ROUTINE_NetLocalGroupGetMembers,
+    ROUTINE_NetQueryDisplayInformation, ROUTINE_NetServerEnum, ROUTINE_NetServerGetInfo, ROUTINE_NetShareEnum,
+    ROUTINE_NetUserEnum, ROUTINE_NetUserGetInfo, ROUTINE_NetUserGetLocalGroups, ROUTINE_NetWkstaGetInfo,
+    ROUTINE_NetWkstaTransportEnum, ROUTINE_NetWkstaUserGetInfo, address_of_argument,
     callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t,
     family_register, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
     machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_two, result_put, status_object,
+    unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_unlock, rarely
 from pybuf._status cimport (
-    ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_INVALID_PARAMETER, ERROR_MORE_DATA, ERROR_NO_BROWSER_SERVERS_FOUND,
-    ERROR_NOT_ENOUGH_MEMORY, ERROR_NOT_SUPPORTED, NERR_BufTooSmall, NERR_RemoteErr, NERR_ServerNotStarted,
-    NERR_ServiceNotInstalled, NERR_Success, NERR_WkstaNotStarted, SPACE_NET,
+    ERROR_ACCESS_DENIED, ERROR_BAD_NETPATH, ERROR_INVALID_COMPUTERNAME, ERROR_INVALID_DOMAINNAME, ERROR_INVALID_FLAGS,
+    ERROR_INVALID_LEVEL, ERROR_INVALID_NAME, ERROR_INVALID_PARAMETER, ERROR_MORE_DATA, ERROR_NETWORK_UNREACHABLE,
+    ERROR_NO_BROWSER_SERVERS_FOUND, ERROR_NO_SUCH_DOMAIN, ERROR_NOT_ENOUGH_MEMORY, ERROR_NOT_SUPPORTED,
+    NERR_BufTooSmall, NERR_GroupNotFound, NERR_InvalidComputer, NERR_RemoteErr, NERR_ServerNotStarted,
+    NERR_ServiceNotInstalled, NERR_Success, NERR_UserNotFound, NERR_WkstaNotStarted, RPC_X_NULL_REF_POINTER, SPACE_NET,
 )
 
 from collections import namedtuple
 from uuid import UUID
 
-from pybuf.layouts import COLUMNS, STRUCTS, TABLES
+from pybuf.layouts import COLUMNS, NETSETUP_JOIN_STATUS, STRUCTS, TABLES
 
 cdef extern from "Python.h":
     ctypedef object (*allocfunc)(object type, Py_ssize_t count)

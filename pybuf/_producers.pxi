@@ -1048,3 +1048,1268 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
     finally:
         callbacks_leave(machine, outer)
     return status_object(SPACE_NET, status), netbuffer(machine, address), read, total, resume
+
+
+# ---- what the others share ----------------------------------------------------------------------------
+
+cdef enum:
+    JOINED_GROUPS = RIGHT_GROUP | RIGHT_INTERACTIVE
+    INCLUDE_INDIRECT = 1
+
+cdef level_t wksta_levels[4]
+cdef level_t caller_levels[4]
+cdef level_t transport_levels[2]
+cdef level_t users_levels[8]
+cdef level_t user_levels[11]
+cdef level_t share_levels[6]
+cdef level_t local_group_levels[3]
+cdef level_t member_levels[5]
+cdef level_t user_group_levels[2]
+cdef level_t group_levels[4]
+levels_make(wksta_levels, "WKSTA_INFO_", (100, 101, 102))
+levels_make(caller_levels, "WKSTA_USER_INFO_", (0, 1, 1101))
+levels_make(transport_levels, "WKSTA_TRANSPORT_INFO_", (0,))
+levels_make(users_levels, "USER_INFO_", (0, 1, 2, 3, 10, 11, 20))
+levels_make(user_levels, "USER_INFO_", (0, 1, 2, 3, 4, 10, 11, 20, 23, 24))
+levels_make(share_levels, "SHARE_INFO_", (0, 1, 2, 502, 503))
+levels_make(local_group_levels, "LOCALGROUP_INFO_", (0, 1))
+levels_make(member_levels, "LOCALGROUP_MEMBERS_INFO_", (0, 1, 2, 3))
+levels_make(user_group_levels, "LOCALGROUP_USERS_INFO_", (0,))
+levels_make(group_levels, "GROUP_INFO_", (0, 1, 2))
+
+cdef uint32_t TEXT_STRUCT = struct_of("TEXT")
+cdef uint32_t CONTROLLER_STRUCT = struct_of("DOMAIN_CONTROLLER_INFOW")
+cdef uint32_t DISPLAY_STRUCT = struct_of("NET_DISPLAY_USER")       # of machines and of groups follow it
+cdef uint32_t USER_NAME = column_of("users", "name")
+cdef uint32_t USER_FLAGS = column_of("users", "flags")
+cdef uint32_t USER_FIRST_GROUP = column_of("users", "first_group")
+cdef uint32_t USER_DIRECT_GROUPS = column_of("users", "direct_groups")
+cdef uint32_t USER_GROUPS = column_of("users", "groups")
+cdef uint32_t LOCAL_GROUP_NAME = column_of("local_groups", "name")
+cdef uint32_t LOCAL_GROUP_FIRST = column_of("local_groups", "first_member")
+cdef uint32_t LOCAL_GROUP_MEMBERS = column_of("local_groups", "members")
+cdef uint32_t JOIN_KIND = column_of("names", "kind")
+cdef uint32_t CONTROLLER_DOMAIN = column_of("controllers", "DomainName")
+cdef uint32_t CONTROLLER_FLAT = column_of("controllers", "flat")
+cdef uint32_t CONTROLLER_GUID = column_of("controllers", "DomainGuid")
+
+
+cdef uint32_t computer_find(call_t *call, const void *server, uint32_t ill_formed) noexcept nogil:
+    """Finds the computer that a call is about: ERROR_INVALID_NAME, `ill_formed` or ERROR_BAD_NETPATH."""
+    cdef uint32_t wchar_bytes = call.text_bytes
+    cdef const char *name = <const char *>server
+    cdef computer_t *computer
+    cdef uint32_t i
+    if server == NULL or unit_at(server, 0, wchar_bytes) == 0:
+        return NERR_Success
+    for i in range(2):
+        if unit_at(name, 0, wchar_bytes) == 92:
+            name += wchar_bytes
+    if unit_at(name, 0, wchar_bytes) == 0:
+        return ERROR_INVALID_NAME
+    if has_any(name, wchar_bytes, b" /:*?\"<>|\\"):
+        return ill_formed
+    for i in range(call.network.count):
+        computer = &call.network.computers[i]
+        if is_same(name, heap_at(call, computer.name, computer.wide_name, wchar_bytes), wchar_bytes):
+            call.computer = computer
+            return NERR_Success
+    return ERROR_BAD_NETPATH
+
+
+cdef uint32_t call_open(call_t *call, machine_t *machine, uint32_t wchar_bytes, uint32_t routine, bint has_outs,
+                        uint32_t number, const void *server, uint32_t ill_formed, uint32_t rights) noexcept nogil:
+    """Begins a call and makes the checks in their order: null outputs, level (a structure's number), the computer's
+    name, rights (one of them is enough; 0: none is needed). To be ended by call_end in any case."""
+    cdef uint32_t status
+    call.network = NULL
+    if not has_outs:
+        return ERROR_INVALID_PARAMETER
+    if number == STRUCTS_MAX:
+        return ERROR_INVALID_LEVEL
+    if not call_begin(call, machine, wchar_bytes, routine):
+        return NERR_WkstaNotStarted
+    status = computer_find(call, server, ill_formed)
+    if status == NERR_Success and rights != 0 and not call.netapi.rights & rights:
+        return ERROR_ACCESS_DENIED
+    return status
+
+
+cdef uint32_t call_end(call_t *call, uint32_t status, uint64_t *bufptr, uint32_t *read, uint32_t *total
+                       ) noexcept nogil:
+    """Ends a call: nothing is answered unless it succeeds; and NERR_BufTooSmall writes nothing at all."""
+    snapshot_drop(call.network)
+    if status != NERR_Success and status != ERROR_MORE_DATA and status != NERR_BufTooSmall:
+        if bufptr != NULL:
+            bufptr[0] = 0
+        if read != NULL:
+            read[0] = 0
+        if total != NULL:
+            total[0] = 0
+    return status
+
+
+cdef uint32_t answer_one(const call_t *call, const table_t *table, uint32_t number, uint32_t row, uint64_t *bufptr
+                         ) noexcept nogil:
+    cdef selection_t wanted
+    cdef uint32_t read, total, next_row
+    select_all(&wanted, table)
+    wanted.first = row
+    wanted.last = row + 1
+    return pack(call, table, number, &wanted, 0xFFFFFFFFU, False, bufptr, &read, &total, &next_row)
+
+
+cdef bint was_given(table_t *table, uint32_t row) noexcept nogil:
+    cdef bint found
+    os_lock(&snapshots_lock)
+    found = table.given != NULL and table.given[row >> 6] >> (row & 63) & 1
+    os_unlock(&snapshots_lock)
+    return found
+
+
+cdef bint give(table_t *table, uint32_t row) noexcept nogil:
+    """Keeps in mind that a resume handle to a row was given out; False: no memory."""
+    cdef uint64_t *bits = NULL
+    if table.given == NULL:
+        bits = <uint64_t *>calloc((table.count >> 6) + 1, 8)
+        if bits == NULL:
+            return False
+    os_lock(&snapshots_lock)
+    if table.given == NULL:
+        table.given = bits
+        bits = NULL
+    table.given[row >> 6] |= <uint64_t>1 << (row & 63)
+    os_unlock(&snapshots_lock)
+    free(bits)
+    return True
+
+
+cdef uint32_t enumerate_rows(call_t *call, uint32_t which, uint32_t number, selection_t *wanted, uint32_t preferred,
+                             bint may_be_too_small, uint64_t *bufptr, uint32_t *read, uint32_t *total,
+                             uint64_t *handle) noexcept nogil:
+    """Packs what is selected of a table, from where a resume handle says: its place in the table, the table, and a mark
+    of the snapshot. `handle` gets the next one, 0 at the end."""
+    cdef table_t *table = &call.computer.tables[which]
+    cdef uint32_t mark = (which - TABLE_TRANSPORTS) << 20 | (call.network.number % 511 + 1) << 23
+    cdef uint32_t row = handle[0] & 0xFFFFF
+    cdef uint32_t next_row, status
+    if handle[0] != 0:
+        if handle[0] != (mark | row) or row <= wanted.first or row >= wanted.last or not was_given(table, row):
+            return ERROR_INVALID_PARAMETER
+        wanted.first = row
+    status = pack(call, table, number, wanted, preferred, may_be_too_small, bufptr, read, total, &next_row)
+    if status == NERR_Success:
+        handle[0] = 0
+    elif status == ERROR_MORE_DATA:
+        if not give(table, next_row):
+            pool_free_ex(call.machine.pools[POOL_PRODUCED], bufptr[0], 0)
+            return ERROR_NOT_ENOUGH_MEMORY
+        handle[0] = mark | next_row
+    return status
+
+
+# ---- the others ---------------------------------------------------------------------------------------
+
+cdef uint32_t netapi_server_get_info(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                     uint64_t *bufptr) noexcept nogil:
+    cdef call_t call
+    cdef uint32_t number = struct_at(server_levels, level)
+    cdef uint32_t rights = RIGHT_GROUP if level == 102 else JOINED_GROUPS
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetServerGetInfo, bufptr != NULL, number,
+                                     servername, ERROR_INVALID_NAME, rights)
+    if status == NERR_Success:
+        status = answer_one(&call, &call.computer.tables[TABLE_SERVER], number, 0, bufptr)
+    return call_end(&call, status, bufptr, NULL, NULL)
+
+
+cdef uint32_t netapi_wksta_get_info(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                    uint64_t *bufptr) noexcept nogil:
+    cdef call_t call
+    cdef uint32_t number = struct_at(wksta_levels, level)
+    cdef uint32_t rights = RIGHT_GROUP if level == 102 else JOINED_GROUPS
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetWkstaGetInfo, bufptr != NULL, number,
+                                     servername, ERROR_INVALID_NAME, rights)
+    if status == NERR_Success:
+        status = answer_one(&call, &call.computer.tables[TABLE_WORKSTATION], number, 0, bufptr)
+    return call_end(&call, status, bufptr, NULL, NULL)
+
+
+cdef uint32_t netapi_wksta_user_get_info(machine_t *machine, uint32_t wchar_bytes, const void *reserved, uint32_t level,
+                                         uint64_t *bufptr) noexcept nogil:
+    cdef call_t call
+    cdef uint32_t number = struct_at(caller_levels, level)
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetWkstaUserGetInfo, bufptr != NULL, number,
+                                     NULL, ERROR_INVALID_NAME, 0)
+    if status == NERR_Success:
+        if reserved != NULL:
+            status = ERROR_INVALID_PARAMETER
+        elif not call.netapi.services & SERVICE_WORKSTATION:
+            status = NERR_WkstaNotStarted
+        else:
+            snapshot_drop(call.network)
+            call.network = snapshot_take(&call.netapi.caller)
+            status = answer_one(&call, &call.network.computers[0].tables[TABLE_CALLER], number, 0, bufptr)
+    return call_end(&call, status, bufptr, NULL, NULL)
+
+
+cdef uint32_t netapi_wksta_transport_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                          uint32_t level, uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread,
+                                          uint32_t *totalentries, uint32_t *resume_handle) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef uint64_t handle = 0 if resume_handle == NULL else resume_handle[0]
+    cdef uint32_t number = struct_at(transport_levels, level)
+    cdef uint32_t status = NERR_Success
+    call.network = NULL
+    # The level comes first here, and a missing total is the RPC run-time library's to find.
+    if number == STRUCTS_MAX:
+        status = ERROR_INVALID_LEVEL
+    elif bufptr == NULL or entriesread == NULL:
+        status = ERROR_INVALID_PARAMETER
+    elif totalentries == NULL:
+        status = RPC_X_NULL_REF_POINTER
+    if status == NERR_Success:
+        status = call_open(&call, machine, wchar_bytes, ROUTINE_NetWkstaTransportEnum, True, number, servername,
+                           ERROR_INVALID_NAME, 0)
+    if status == NERR_Success and not call.computer.has_transports:
+        status = ERROR_NOT_SUPPORTED
+    if status == NERR_Success and call.computer.tables[TABLE_TRANSPORTS].count == 0:
+        status = ERROR_NETWORK_UNREACHABLE
+    if status == NERR_Success:
+        select_all(&wanted, &call.computer.tables[TABLE_TRANSPORTS])
+        status = enumerate_rows(&call, TABLE_TRANSPORTS, number, &wanted, prefmaxlen, True, bufptr, entriesread,
+                                totalentries, &handle)
+        if resume_handle != NULL:
+            resume_handle[0] = <uint32_t>handle
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_user_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                               uint32_t filter, uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread,
+                               uint32_t *totalentries, uint32_t *resume_handle) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef uint64_t handle = 0 if resume_handle == NULL else resume_handle[0]
+    cdef uint32_t number = struct_at(users_levels, level)
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetUserEnum, bufptr != NULL
+                                     and entriesread != NULL and totalentries != NULL, number, servername,
+                                     NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success:
+        select_all(&wanted, &call.computer.tables[TABLE_USERS])
+        wanted.column = USER_FLAGS
+        if filter != 0:
+            # FILTER_NORMAL_ACCOUNT is 2, UF_NORMAL_ACCOUNT 0x200, and so all five.
+            wanted.mask = filter << 8 & 0x3B00
+        status = enumerate_rows(&call, TABLE_USERS, number, &wanted, prefmaxlen, True, bufptr, entriesread,
+                                totalentries, &handle)
+        if resume_handle != NULL:
+            resume_handle[0] = <uint32_t>handle
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_user_get_info(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                   const void *username, uint32_t level, uint64_t *bufptr) noexcept nogil:
+    cdef call_t call
+    cdef uint32_t number = struct_at(user_levels, level)
+    cdef uint32_t row
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetUserGetInfo, bufptr != NULL
+                                     and username != NULL, number, servername, NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success:
+        row = find_row(&call, &call.computer.tables[TABLE_USERS], USER_NAME, username)
+        if row == ANY:
+            status = NERR_UserNotFound
+        else:
+            status = answer_one(&call, &call.computer.tables[TABLE_USERS], number, row, bufptr)
+    return call_end(&call, status, bufptr, NULL, NULL)
+
+
+cdef uint32_t netapi_share_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                uint32_t *resume_handle) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef uint64_t handle = 0 if resume_handle == NULL else resume_handle[0]
+    cdef uint32_t number = struct_at(share_levels, level)
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetShareEnum, bufptr != NULL
+                                     and entriesread != NULL and totalentries != NULL, number, servername,
+                                     ERROR_INVALID_NAME, 0 if level < 2 else JOINED_GROUPS)
+    if status == NERR_Success:
+        select_all(&wanted, &call.computer.tables[TABLE_SHARES])
+        status = enumerate_rows(&call, TABLE_SHARES, number, &wanted, prefmaxlen, False, bufptr, entriesread,
+                                totalentries, &handle)
+        if resume_handle != NULL:
+            resume_handle[0] = <uint32_t>handle
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_local_group_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                      uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread,
+                                      uint32_t *totalentries, uint64_t *resumehandle) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef uint64_t handle = 0 if resumehandle == NULL else resumehandle[0]
+    cdef uint32_t number = struct_at(local_group_levels, level)
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetLocalGroupEnum, bufptr != NULL
+                                     and entriesread != NULL and totalentries != NULL, number, servername,
+                                     NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success:
+        select_all(&wanted, &call.computer.tables[TABLE_LOCAL_GROUPS])
+        status = enumerate_rows(&call, TABLE_LOCAL_GROUPS, number, &wanted, prefmaxlen, True, bufptr, entriesread,
+                                totalentries, &handle)
+        if resumehandle != NULL:
+            resumehandle[0] = handle
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_local_group_members(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                         const void *localgroupname, uint32_t level, uint64_t *bufptr,
+                                         uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                         uint64_t *resumehandle) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef const table_t *groups
+    cdef uint64_t handle = 0 if resumehandle == NULL else resumehandle[0]
+    cdef uint32_t number = struct_at(member_levels, level)
+    cdef uint32_t row
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetLocalGroupGetMembers, bufptr != NULL
+                                     and entriesread != NULL and totalentries != NULL and localgroupname != NULL,
+                                     number, servername, NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success:
+        groups = &call.computer.tables[TABLE_LOCAL_GROUPS]
+        row = find_row(&call, groups, LOCAL_GROUP_NAME, localgroupname)
+        if row == ANY:
+            status = NERR_GroupNotFound
+        else:
+            select_all(&wanted, &call.computer.tables[TABLE_MEMBERS])
+            wanted.first = number_at(groups, row, LOCAL_GROUP_FIRST)
+            wanted.last = wanted.first + number_at(groups, row, LOCAL_GROUP_MEMBERS)
+            status = enumerate_rows(&call, TABLE_MEMBERS, number, &wanted, prefmaxlen, False, bufptr, entriesread,
+                                    totalentries, &handle)
+            if resumehandle != NULL:
+                resumehandle[0] = handle
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_group_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                uint64_t *resume_handle) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef uint64_t handle = 0 if resume_handle == NULL else resume_handle[0]
+    cdef uint32_t number = struct_at(group_levels, level)
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetGroupEnum, bufptr != NULL
+                                     and entriesread != NULL and totalentries != NULL, number, servername,
+                                     NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success:
+        select_all(&wanted, &call.computer.tables[TABLE_GROUPS])
+        status = enumerate_rows(&call, TABLE_GROUPS, number, &wanted, prefmaxlen, False, bufptr, entriesread,
+                                totalentries, &handle)
+        if resume_handle != NULL:
+            resume_handle[0] = handle
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_user_local_groups(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                       const void *username, uint32_t level, uint32_t flags, uint64_t *bufptr,
+                                       uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries
+                                       ) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef const table_t *users
+    cdef uint32_t number = struct_at(user_group_levels, level)
+    cdef uint32_t row, next_row
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetUserGetLocalGroups, bufptr != NULL
+                                     and entriesread != NULL and totalentries != NULL and username != NULL, number,
+                                     servername, NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success and flags & ~<uint32_t>INCLUDE_INDIRECT:
+        status = ERROR_INVALID_FLAGS
+    if status == NERR_Success:
+        users = &call.computer.tables[TABLE_USERS]
+        row = find_row(&call, users, USER_NAME, username)
+        if row == ANY:
+            status = NERR_UserNotFound
+        else:
+            select_all(&wanted, &call.computer.tables[TABLE_USERS_GROUPS])
+            wanted.first = number_at(users, row, USER_FIRST_GROUP)
+            wanted.last = wanted.first + number_at(users, row, USER_GROUPS if flags else USER_DIRECT_GROUPS)
+            status = pack(&call, &call.computer.tables[TABLE_USERS_GROUPS], number, &wanted, prefmaxlen, False, bufptr,
+                          entriesread, totalentries, &next_row)
+    return call_end(&call, status, bufptr, entriesread, totalentries)
+
+
+cdef uint32_t netapi_query_display(machine_t *machine, uint32_t wchar_bytes, const void *ServerName, uint32_t Level,
+                                   uint32_t Index, uint32_t EntriesRequested, uint32_t PreferredMaximumLength,
+                                   uint32_t *ReturnedEntryCount, uint64_t *SortedBuffer) noexcept nogil:
+    cdef call_t call
+    cdef selection_t wanted
+    cdef const table_t *table
+    cdef uint32_t total, next_row
+    cdef uint32_t most = min(max(EntriesRequested, 1), 100)
+    cdef uint32_t number = DISPLAY_STRUCT + Level - 1 if 1 <= Level <= 3 else <uint32_t>STRUCTS_MAX
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetQueryDisplayInformation,
+                                     ReturnedEntryCount != NULL and SortedBuffer != NULL, number, ServerName,
+                                     NERR_InvalidComputer, JOINED_GROUPS)
+    if status == NERR_Success:
+        table = &call.computer.tables[TABLE_DISPLAY_USERS + Level - 1]
+        select_all(&wanted, table)
+        wanted.first = min(Index, table.count)
+        wanted.last = min(table.count, wanted.first + most)
+        status = pack(&call, table, number, &wanted, PreferredMaximumLength, False, SortedBuffer, ReturnedEntryCount,
+                      &total, &next_row)
+        if status == NERR_Success and next_row < table.count:
+            status = ERROR_MORE_DATA
+    return call_end(&call, status, SortedBuffer, ReturnedEntryCount, NULL)
+
+
+cdef uint32_t netapi_get_join(machine_t *machine, uint32_t wchar_bytes, const void *lpServer, uint64_t *lpNameBuffer,
+                              uint32_t *BufferType) noexcept nogil:
+    cdef call_t call
+    cdef uint64_t name = 0
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_NetGetJoinInformation, lpNameBuffer != NULL
+                                     and BufferType != NULL, TEXT_STRUCT, lpServer, ERROR_INVALID_NAME, 0)
+    if status == NERR_Success:
+        status = answer_one(&call, &call.computer.tables[TABLE_JOIN], TEXT_STRUCT, 0, &name)
+        if status == NERR_Success:
+            lpNameBuffer[0] = name
+            BufferType[0] = number_at(&call.computer.tables[TABLE_JOIN], 0, JOIN_KIND)
+    return call_end(&call, status, NULL, NULL, NULL)
+
+
+cdef uint32_t controller_find(call_t *call, const void *domain, const void *guid) noexcept nogil:
+    cdef const table_t *table = &call.network.computers[0].tables[TABLE_CONTROLLERS]
+    cdef const cell_t *own = &call.network.computers[0].tables[TABLE_DOMAINS].cells[SERVER_NAME]
+    cdef uint32_t row
+    if domain == NULL or unit_at(domain, 0, call.text_bytes) == 0:
+        domain = heap_at(call, own.number, own.wide, call.text_bytes)
+    row = find_row(call, table, CONTROLLER_FLAT, domain)
+    if row == ANY:
+        row = find_row(call, table, CONTROLLER_DOMAIN, domain)
+    if row == ANY and guid != NULL:
+        for row in range(table.count):
+            if memcmp(call.network.narrow + number_at(table, row, CONTROLLER_GUID), guid, 16) == 0:
+                return row
+        return ANY
+    return row
+
+
+cdef uint32_t netapi_get_dc(machine_t *machine, uint32_t wchar_bytes, const void *ComputerName, const void *DomainName,
+                            const void *DomainGuid, const void *SiteName, uint32_t Flags,
+                            uint64_t *DomainControllerInfo) noexcept nogil:
+    cdef call_t call
+    cdef uint32_t row
+    cdef uint32_t status = call_open(&call, machine, wchar_bytes, ROUTINE_DsGetDcNameW, DomainControllerInfo != NULL,
+                                     CONTROLLER_STRUCT, ComputerName, ERROR_INVALID_COMPUTERNAME, 0)
+    if status == ERROR_INVALID_NAME:
+        status = ERROR_INVALID_COMPUTERNAME
+    if status == NERR_Success:
+        if ((Flags & 0x40000 and SiteName != NULL) or Flags & 0xC0000000U == 0xC0000000U
+                or Flags & 0x30000 == 0x30000):
+            status = ERROR_INVALID_FLAGS
+        elif DomainName != NULL and has_any(DomainName, wchar_bytes, b" /:*?\"<>|\\"):
+            status = ERROR_INVALID_DOMAINNAME
+        else:
+            row = controller_find(&call, DomainName, DomainGuid)
+            if row == ANY:
+                status = ERROR_NO_SUCH_DOMAIN
+            else:
+                status = answer_one(&call, &call.network.computers[0].tables[TABLE_CONTROLLERS], CONTROLLER_STRUCT, row,
+                                    DomainControllerInfo)
+    return call_end(&call, status, DomainControllerInfo, NULL, NULL)
+
+
+# ---- Python -------------------------------------------------------------------------------------------
+
+cdef bytes guid_given(object value):
+    """A GUID's bytes as C has them; None for None."""
+    cdef bytes found
+    if value is None:
+        return None
+    found = value.bytes_le if isinstance(value, UUID) else bytes(value) if isinstance(value, bytes) else None
+    if found is None:
+        raise TypeError(f"guid is a uuid.UUID, 16 bytes or None, not {type(value).__name__} ({value!r})")
+    if len(found) != 16:
+        raise ValueError(f"guid has {len(found)} bytes; a GUID has 16")
+    return found
+
+
+cdef object enumerated(MachineBase machine, uint32_t status, uint64_t address, uint32_t read, uint32_t total,
+                       object resume, uint64_t handle):
+    """What an enumeration with a resume handle answers."""
+    if status == NERR_BufTooSmall:
+        return status_object(SPACE_NET, status), None, None, None, resume
+    if resume is not None and (status == NERR_Success or status == ERROR_MORE_DATA):
+        resume = handle
+    return status_object(SPACE_NET, status), netbuffer(machine, address), read, total, resume
+
+
+def NetServerGetInfo(server, level):
+    """Tells what a server is.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        100, 101 or 102: SERVER_INFO_100, 101 or 102.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or ill-
+        formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and
+        no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmserver.h, https://learn.microsoft.com/windows/win32/api/lmserver/nf-lmserver-netservergetinfo
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    try:
+        status = netapi_server_get_info(machine.machine, 2, text_behind(server_text), level_number, &address)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), netbuffer(machine, address)
+
+
+def NetWkstaGetInfo(server, level):
+    """Tells what a workstation is.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        100, 101 or 102: WKSTA_INFO_100, 101 or 102.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or ill-
+        formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and
+        no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmwksta.h, https://learn.microsoft.com/windows/win32/api/lmwksta/nf-lmwksta-netwkstagetinfo
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    try:
+        status = netapi_wksta_get_info(machine.machine, 2, text_behind(server_text), level_number, &address)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), netbuffer(machine, address)
+
+
+def NetWkstaUserGetInfo(server, level):
+    """Tells who is logged on: the machine's caller.
+
+    Parameters
+    ----------
+    server : None
+        Reserved.
+    level : int
+        0, 1 or 1101: WKSTA_USER_INFO_0, 1 or 1101.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_PARAMETER: `server` is not None.
+        NERR_WkstaNotStarted: the workstation service does not run. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmwksta.h, https://learn.microsoft.com/windows/win32/api/lmwksta/nf-lmwksta-netwkstausergetinfo
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    try:
+        status = netapi_wksta_user_get_info(machine.machine, 2, text_behind(server_text), level_number, &address)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), netbuffer(machine, address)
+
+
+def NetWkstaTransportEnum(server, level, prefmaxlen, resume):
+    """Lists the transport protocols of a workstation.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        0: WKSTA_TRANSPORT_INFO_0.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+    resume : int or None
+        0 to begin, then what the call before answered; None: it is not to be resumed.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. NERR_BufTooSmall: it does not hold one; counts are None. ERROR_INVALID_LEVEL: another level.
+        ERROR_INVALID_NAME: `server` is backslashes only, or ill-formed. ERROR_BAD_NETPATH: it is not known.
+        ERROR_NOT_SUPPORTED: the server does not support the request. ERROR_NETWORK_UNREACHABLE: it has no network
+        adapter. ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        Structures from where `resume` begins.
+    resume : int or None
+        What continues after them; 0 at the end; as it was given on failure.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr or entriesread, and
+    RPC_X_NULL_REF_POINTER for a NULL totalentries; an invalid level comes before either.
+
+    Source: lmwksta.h, https://learn.microsoft.com/windows/win32/api/lmwksta/nf-lmwksta-netwkstatransportenum
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef uint32_t handle = 0 if resume is None else dword_of_argument(resume, "resume")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_wksta_transport_enum(machine.machine, 2, text_behind(server_text), level_number, &address,
+                                             prefmaxlen_number, &read, &total, NULL if resume is None else &handle)
+    finally:
+        callbacks_leave(machine, outer)
+    return enumerated(machine, status, address, read, total, resume, handle)
+
+
+def NetUserEnum(server, level, filter, prefmaxlen, resume):
+    """Lists the users of a computer.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        0, 1, 2, 3, 10, 11 or 20: USER_INFO_ of that number.
+    filter : int
+        Types of accounts, any of them: 1 temporary duplicates, 2 normal ones, 8, 0x10, 0x20 those of domains,
+        workstations and servers; 0: all.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+    resume : int or None
+        0 to begin, then what the call before answered; None: it is not to be resumed.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. NERR_BufTooSmall: it does not hold one; counts are None. ERROR_INVALID_LEVEL: another level.
+        ERROR_INVALID_NAME: `server` is backslashes only. ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it
+        is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
+        ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        Structures from where `resume` begins.
+    resume : int or None
+        What continues after them; 0 at the end; as it was given on failure.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    Members for passwords are None. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netuserenum
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t filter_number = dword_of_argument(filter, "filter")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef uint32_t handle = 0 if resume is None else dword_of_argument(resume, "resume")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_user_enum(machine.machine, 2, text_behind(server_text), level_number, filter_number, &address,
+                                  prefmaxlen_number, &read, &total, NULL if resume is None else &handle)
+    finally:
+        callbacks_leave(machine, outer)
+    return enumerated(machine, status, address, read, total, resume, handle)
+
+
+def NetUserGetInfo(server, user, level):
+    """Tells what a user is.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    user : str
+        The user's name.
+    level : int
+        0, 1, 2, 3, 4, 10, 11, 20, 23 or 24: USER_INFO_ of that number.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only.
+        ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it is ill-formed. ERROR_ACCESS_DENIED: the caller is
+        not logged on interactively, and no Administrator or Operator. NERR_UserNotFound: there is no such user.
+        ERROR_INVALID_PARAMETER: `user` is None. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    Members for passwords are None. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netusergetinfo
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef bytes user_text = text_given(user, "user")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    try:
+        status = netapi_user_get_info(machine.machine, 2, text_behind(server_text), text_behind(user_text),
+                                      level_number, &address)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), netbuffer(machine, address)
+
+
+def NetShareEnum(server, level, prefmaxlen, resume):
+    """Lists the shared resources of a computer.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        0, 1, 2, 502 or 503: SHARE_INFO_ of that number.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+    resume : int or None
+        0 to begin, then what the call before answered; None: it is not to be resumed.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. One is answered in any case. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is
+        backslashes only, or ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not
+        logged on interactively, and no Administrator or Operator. That is asked at levels 2, 502 and 503 alone.
+        ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        Structures from where `resume` begins.
+    resume : int or None
+        What continues after them; 0 at the end; as it was given on failure.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmshare.h, https://learn.microsoft.com/windows/win32/api/lmshare/nf-lmshare-netshareenum
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef uint32_t handle = 0 if resume is None else dword_of_argument(resume, "resume")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_share_enum(machine.machine, 2, text_behind(server_text), level_number, &address,
+                                   prefmaxlen_number, &read, &total, NULL if resume is None else &handle)
+    finally:
+        callbacks_leave(machine, outer)
+    return enumerated(machine, status, address, read, total, resume, handle)
+
+
+def NetLocalGroupEnum(server, level, prefmaxlen, resume):
+    """Lists the local groups of a computer.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        0 or 1: LOCALGROUP_INFO_0 or 1.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+    resume : int or None
+        0 to begin, then what the call before answered; None: it is not to be resumed.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. NERR_BufTooSmall: it does not hold one; counts are None. ERROR_INVALID_LEVEL: another level.
+        ERROR_INVALID_NAME: `server` is backslashes only. ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it
+        is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
+        ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        Structures from where `resume` begins.
+    resume : int or None
+        What continues after them; 0 at the end; as it was given on failure.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    The resume handle has the width of a pointer. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL
+    out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netlocalgroupenum
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef uint64_t handle = 0 if resume is None else unsigned_of_argument(resume, "resume", 64)
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_local_group_enum(machine.machine, 2, text_behind(server_text), level_number, &address,
+                                         prefmaxlen_number, &read, &total, NULL if resume is None else &handle)
+    finally:
+        callbacks_leave(machine, outer)
+    return enumerated(machine, status, address, read, total, resume, handle)
+
+
+def NetLocalGroupGetMembers(server, group, level, prefmaxlen, resume):
+    """Lists the members of a local group.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    group : str
+        The local group's name.
+    level : int
+        0 to 3: LOCALGROUP_MEMBERS_INFO_ of that number.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+    resume : int or None
+        0 to begin, then what the call before answered; None: it is not to be resumed.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. One is answered in any case. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is
+        backslashes only. ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it is ill-formed.
+        ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
+        NERR_GroupNotFound: there is no such local group. ERROR_INVALID_PARAMETER: no such resume handle was answered.
+        So is a `group` of None. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        Structures from where `resume` begins.
+    resume : int or None
+        What continues after them; 0 at the end; as it was given on failure.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    The resume handle has the width of a pointer. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL
+    out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netlocalgroupgetmembers
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef bytes group_text = text_given(group, "group")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef uint64_t handle = 0 if resume is None else unsigned_of_argument(resume, "resume", 64)
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_local_group_members(machine.machine, 2, text_behind(server_text), text_behind(group_text),
+                                            level_number, &address, prefmaxlen_number, &read, &total, NULL if resume is
+                                            None else &handle)
+    finally:
+        callbacks_leave(machine, outer)
+    return enumerated(machine, status, address, read, total, resume, handle)
+
+
+def NetGroupEnum(server, level, prefmaxlen, resume):
+    """Lists the global groups of a computer.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        0, 1 or 2: GROUP_INFO_0, 1 or 2.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+    resume : int or None
+        0 to begin, then what the call before answered; None: it is not to be resumed.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. One is answered in any case. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is
+        backslashes only. ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it is ill-formed.
+        ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
+        ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        Structures from where `resume` begins.
+    resume : int or None
+        What continues after them; 0 at the end; as it was given on failure.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    The resume handle has the width of a pointer. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL
+    out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netgroupenum
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef uint64_t handle = 0 if resume is None else unsigned_of_argument(resume, "resume", 64)
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_group_enum(machine.machine, 2, text_behind(server_text), level_number, &address,
+                                   prefmaxlen_number, &read, &total, NULL if resume is None else &handle)
+    finally:
+        callbacks_leave(machine, outer)
+    return enumerated(machine, status, address, read, total, resume, handle)
+
+
+def NetUserGetLocalGroups(server, user, level, flags, prefmaxlen):
+    """Lists the local groups that a user is in.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    user : str
+        The user's name.
+    level : int
+        0: LOCALGROUP_USERS_INFO_0.
+    flags : int
+        0; 1 (LG_INCLUDE_INDIRECT): local groups that a global group of the user's is in, too.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: all are there. ERROR_MORE_DATA: `prefmaxlen` is too small for all; what is there is to be freed,
+        too. One is answered in any case. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is
+        backslashes only. ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it is ill-formed.
+        ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
+        NERR_UserNotFound: there is no such user. ERROR_INVALID_FLAGS: other flags. ERROR_INVALID_PARAMETER: `user` is
+        None. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+    read : int or None
+        Structures in it.
+    total : int or None
+        The local groups.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netusergetlocalgroups
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef bytes user_text = text_given(user, "user")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t flags_number = dword_of_argument(flags, "flags")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    cdef uint32_t total = 0
+    try:
+        status = netapi_user_local_groups(machine.machine, 2, text_behind(server_text), text_behind(user_text),
+                                          level_number, flags_number, &address, prefmaxlen_number, &read, &total)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), netbuffer(machine, address), read, total
+
+
+def NetQueryDisplayInformation(server, level, index, requested, prefmaxlen):
+    """Lists users, computers or global groups of a computer by name, to be shown.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+    level : int
+        1: NET_DISPLAY_USER; 2: NET_DISPLAY_MACHINE; 3: NET_DISPLAY_GROUP.
+    index : int
+        0 to begin, then `next_index` of the last entry.
+    requested : int
+        Entries; more than 100 count as 100.
+    prefmaxlen : int
+        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
+        part.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success: that was the last. ERROR_MORE_DATA: there are more; what is there is to be freed, too. One is
+        answered in any case, and none if `index` is past the end. ERROR_INVALID_LEVEL: another level.
+        ERROR_INVALID_NAME: `server` is backslashes only. ERROR_BAD_NETPATH: it is not known. NERR_InvalidComputer: it
+        is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
+        ERROR_NOT_ENOUGH_MEMORY: no room.
+    count : int
+        Structures in the block.
+    buffer : NetBuffer or None
+        The structures and their strings, in one block for NetApiBufferFree; None without any.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmaccess.h, https://learn.microsoft.com/windows/win32/api/lmaccess/nf-lmaccess-netquerydisplayinformation
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef uint32_t level_number = dword_of_argument(level, "level")
+    cdef uint32_t index_number = dword_of_argument(index, "index")
+    cdef uint32_t requested_number = dword_of_argument(requested, "requested")
+    cdef uint32_t prefmaxlen_number = dword_of_argument(prefmaxlen, "prefmaxlen")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    try:
+        status = netapi_query_display(machine.machine, 2, text_behind(server_text), level_number, index_number,
+                                      requested_number, prefmaxlen_number, &read, &address)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), read, netbuffer(machine, address)
+
+
+def NetGetJoinInformation(server):
+    """Tells which domain or workgroup a computer is in.
+
+    Parameters
+    ----------
+    server : str or None
+        The computer, with or without two backslashes; None or "": this one.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success. ERROR_INVALID_NAME: `server` is backslashes only, or ill-formed. ERROR_BAD_NETPATH: it is not
+        known. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        The name, for NetApiBufferFree; its one entry has the member `name`. None unless NERR_Success.
+    kind : NETSETUP_JOIN_STATUS or None
+        What the name is; None unless NERR_Success.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: lmjoin.h, https://learn.microsoft.com/windows/win32/api/lmjoin/nf-lmjoin-netgetjoininformation
+    """
+    cdef bytes server_text = text_given(server, "server")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    cdef uint32_t read = 0
+    try:
+        status = netapi_get_join(machine.machine, 2, text_behind(server_text), &address, &read)
+    finally:
+        callbacks_leave(machine, outer)
+    joined = NETSETUP_JOIN_STATUS(read) if status == 0 else None
+    return status_object(SPACE_NET, status), netbuffer(machine, address), joined
+
+
+def DsGetDcNameW(computer, domain, guid, site, flags):
+    """Finds a domain controller.
+
+    Parameters
+    ----------
+    computer : str or None
+        The computer that is to look, with or without two backslashes; None: this one.
+    domain : str or None
+        The domain, by either of its names; None: the computer's own.
+    guid : uuid.UUID, bytes or None
+        The domain's GUID, by which it is found if it is by no name.
+    site : str or None
+        The site; not to be given with DS_TRY_NEXTCLOSEST_SITE.
+    flags : int
+        DS_*; those that contradict each other are refused.
+
+    Returns
+    -------
+    status : NetStatus
+        NERR_Success. ERROR_INVALID_FLAGS: flags contradict each other, or the site. ERROR_INVALID_COMPUTERNAME:
+        `computer` is ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_INVALID_DOMAINNAME: `domain` is ill-formed.
+        ERROR_NO_SUCH_DOMAIN: no controller is known of it. ERROR_NOT_ENOUGH_MEMORY: no room.
+    buffer : NetBuffer or None
+        A DOMAIN_CONTROLLER_INFOW and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+
+    Raises
+    ------
+    TypeError, OverflowError, ValueError
+        As NetServerEnum.
+
+    Notes
+    -----
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL out-pointer.
+
+    Source: dsgetdc.h, https://learn.microsoft.com/windows/win32/api/dsgetdc/nf-dsgetdc-dsgetdcnamew
+    """
+    cdef bytes computer_text = text_given(computer, "computer")
+    cdef bytes domain_text = text_given(domain, "domain")
+    cdef bytes guid_bytes = guid_given(guid)
+    cdef bytes site_text = text_given(site, "site")
+    cdef uint32_t flags_number = dword_of_argument(flags, "flags")
+    cdef MachineBase machine = producing()
+    cdef object outer = callbacks_enter(machine)
+    cdef uint64_t address = 0
+    cdef uint32_t status
+    try:
+        status = netapi_get_dc(machine.machine, 2, text_behind(computer_text), text_behind(domain_text),
+                               text_behind(guid_bytes), text_behind(site_text), flags_number, &address)
+    finally:
+        callbacks_leave(machine, outer)
+    return status_object(SPACE_NET, status), netbuffer(machine, address)

@@ -7,6 +7,7 @@ alignment. The module imports nothing of pybuf.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 NUMBER, TEXT, BYTES, GUID = range(4)
@@ -81,7 +82,17 @@ _HIDDEN = {
     "local_groups": "first_member members",
     "users": "first_group direct_groups groups",
     "names": "kind",
+    "controllers": "flat$",
 }
+
+
+class NETSETUP_JOIN_STATUS(IntEnum):  # noqa: N801
+    """What a computer is joined to, as lmjoin.h has it."""
+
+    NetSetupUnknownStatus = 0
+    NetSetupUnjoined = 1
+    NetSetupWorkgroupName = 2
+    NetSetupDomainName = 3
 
 
 class Member(NamedTuple):

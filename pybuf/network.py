@@ -70,7 +70,7 @@ def _check(given: Any) -> None:
             if not isinstance(value, bytes):
                 raise TypeError(f"{where} is bytes, not {type(value).__name__} ({value!r})")
         elif each.type.startswith("Sequence"):
-            wanted = _item_of(each.type)
+            wanted = _item_of(str(each.type))
             if isinstance(value, (str, bytes)):
                 raise TypeError(f"{where} is a sequence of {wanted.__name__}, not {value!r}")
             items = tuple(value)
@@ -355,7 +355,8 @@ class Network:
         local["controllers"] = [
             ("\\\\" + each.controller, each.address, 1,
              UUID(bytes=_sid_of(each.name)[8:24].ljust(16, b"\1"), version=4).bytes_le,
-             each.dns_name or each.name, each.dns_name or "", each.flags, each.site, self.site)
+             each.dns_name or each.name, each.dns_name or "", each.flags, each.site, self.site,
+             each.name)
             for each in sorted(self.domains, key=lambda domain: domain.name.upper() != self.domain.upper())
             if each.controller is not None]
         others = [{**_computer(each, each.domain or self.domain), "name": each.name} for each in self.servers or ()
@@ -406,7 +407,7 @@ def _computer(computer: Any, domain: str) -> dict[str, Any]:
         for member in group.members:
             groups_of.setdefault(member.upper(), []).append(group.name.upper())
     direct: dict[str, list[str]] = {}
-    members = []
+    members: list[tuple[Any, ...]] = []
     local_groups = []
     for local in computer.local_groups:
         local_groups.append((local.name, local.comment, len(members), len(local.members)))
