@@ -26,6 +26,31 @@ from pybuf.machine import Caller as Caller
 from pybuf.machine import Event as Event
 from pybuf.machine import Guest as Guest
 from pybuf.machine import Machine as Machine
+from pybuf.netapi import NETSETUP_JOIN_STATUS as NETSETUP_JOIN_STATUS
+from pybuf.netapi import DsGetDcNameW as DsGetDcNameW
+from pybuf.netapi import NetBuffer as NetBuffer
+from pybuf.netapi import NetGetJoinInformation as NetGetJoinInformation
+from pybuf.netapi import NetGroupEnum as NetGroupEnum
+from pybuf.netapi import NetLocalGroupEnum as NetLocalGroupEnum
+from pybuf.netapi import NetLocalGroupGetMembers as NetLocalGroupGetMembers
+from pybuf.netapi import NetQueryDisplayInformation as NetQueryDisplayInformation
+from pybuf.netapi import NetServerEnum as NetServerEnum
+from pybuf.netapi import NetServerGetInfo as NetServerGetInfo
+from pybuf.netapi import NetShareEnum as NetShareEnum
+from pybuf.netapi import NetUserEnum as NetUserEnum
+from pybuf.netapi import NetUserGetInfo as NetUserGetInfo
+from pybuf.netapi import NetUserGetLocalGroups as NetUserGetLocalGroups
+from pybuf.netapi import NetWkstaGetInfo as NetWkstaGetInfo
+from pybuf.netapi import NetWkstaTransportEnum as NetWkstaTransportEnum
+from pybuf.netapi import NetWkstaUserGetInfo as NetWkstaUserGetInfo
+from pybuf.network import Domain as Domain
+from pybuf.network import Group as Group
+from pybuf.network import LocalGroup as LocalGroup
+from pybuf.network import Network as Network
+from pybuf.network import Server as Server
+from pybuf.network import Share as Share
+from pybuf.network import Transport as Transport
+from pybuf.network import User as User
 from pybuf.status import NT_SUCCESS as NT_SUCCESS
 from pybuf.status import BugCheckCode as BugCheckCode
 from pybuf.status import NetStatus as NetStatus
@@ -35,6 +60,31 @@ from pybuf.status import Status
 from pybuf.status import VpStatus as VpStatus
 
 __all__ = [
+    "NETSETUP_JOIN_STATUS",
+    "NetWkstaUserGetInfo",
+    "NetWkstaTransportEnum",
+    "NetWkstaGetInfo",
+    "NetUserGetLocalGroups",
+    "NetUserGetInfo",
+    "NetUserEnum",
+    "NetShareEnum",
+    "NetServerGetInfo",
+    "NetQueryDisplayInformation",
+    "NetLocalGroupGetMembers",
+    "NetLocalGroupEnum",
+    "NetGroupEnum",
+    "NetGetJoinInformation",
+    "DsGetDcNameW",
+    "NetBuffer",
+    "NetServerEnum",
+    "Domain",
+    "Group",
+    "LocalGroup",
+    "Network",
+    "Server",
+    "Share",
+    "Transport",
+    "User",
     "C_API",
     "Caller",
     "NetApiBufferAllocate",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pybuf._videoport import Device
     from pybuf.errors import BugCheck
     from pybuf.ras import Ras
+    from pybuf.network import Network
 
 __all__ = [
     "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
@@ -231,6 +232,7 @@ class Machine(MachineBase):
     def caller(self, caller: Caller) -> None:
         if not isinstance(caller, Caller):
             raise TypeError(f"caller is a Caller, not {type(caller).__name__} ({caller!r})")
+        self._give_caller(caller, self.network)
         self._caller = caller
 
     @property
@@ -239,6 +241,49 @@ class Machine(MachineBase):
         from pybuf.ras import Ras
 
         return Ras(self)
+
+    def _give_caller(self, caller: Caller, network: Network) -> None:
+        from pybuf._netapi import caller_set
+        from pybuf.network import caller_tables, is_privileged
+
+        caller_set(self, caller_tables(network, caller.name), is_privileged(caller.groups), caller.interactive)
+
+    @property
+    def network(self) -> Network:
+        """What the NetApi functions report. Assigning another compiles it; resume handles of before are no longer
+        known.
+        """
+        from pybuf.network import DEFAULT
+
+        found: Network = self.__dict__.get("_network", DEFAULT)
+        return found
+
+    @network.setter
+    def network(self, network: Network) -> None:
+        from pybuf._netapi import network_set
+        from pybuf.network import Network
+
+        if not isinstance(network, Network):
+            raise TypeError(f"network is a Network, not {type(network).__name__} ({network!r})")
+        network_set(self, network.compiled())
+        self._network = network
+        self._give_caller(self._caller, network)
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The services that run, of "workstation", "server" and "browser"; assign those that are to run."""
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_get
+
+        running: frozenset[str] = services_get(self)
+        return running
+
+    @services.setter
+    def services(self, running: Iterable[str]) -> None:
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_set
+
+        services_set(self, running)
 
     @staticmethod
     def current() -> MachineBase:
