@@ -21,6 +21,14 @@ _HOMES = {
     "NetApiBufferReallocate": "pybuf._netapi",
     "NetApiBufferSize": "pybuf._netapi",
     "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf.hdaudio
+    "Codec": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE_BDL": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE_V2": "pybuf.hdaudio",
+    "HDAUDIO_STREAM_FORMAT": "pybuf.hdaudio",
+    "HdAudioBus": "pybuf.hdaudio",
+    "LoopbackCodec": "pybuf.hdaudio",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors

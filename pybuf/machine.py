@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from poolcore import AddressSpace, Fill, Pages, Quarantine
 from pybuf._machine import Block, Event, MachineBase, current_machine
@@ -10,6 +10,8 @@ from pybuf._machine import Block, Event, MachineBase, current_machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import SupportsIndex
+
+    from pybuf.hdaudio import HdAudioBus
 
 __all__ = [
     "APC_LEVEL", "Block", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL", "WINE",
@@ -203,6 +205,21 @@ class Machine(MachineBase):
             settings=pools, quirks=_quirks(quirks), verifier=verifier, special_pool=special_pool,
             is_manual=clock == "manual", numbered=numbered, memory=memory, events=events,
         )
+
+    @property
+    def hdaudio(self) -> HdAudioBus:
+        """The machine's HD Audio bus. Another HdAudioBus may be assigned before its first interface is asked for."""
+        bus = self.__dict__.get("_hdaudio")
+        if bus is None:
+            from pybuf.hdaudio import HdAudioBus
+
+            self.hdaudio = bus = HdAudioBus()
+        return cast("HdAudioBus", bus)
+
+    @hdaudio.setter
+    def hdaudio(self, bus: HdAudioBus) -> None:
+        bus.attach(self)
+        self.__dict__["_hdaudio"] = bus
 
     @staticmethod
     def current() -> MachineBase:
