@@ -61,6 +61,14 @@ _HOMES = {
     "Share": "pybuf.network",
     "Transport": "pybuf.network",
     "User": "pybuf.network",
+    # pybuf.hdaudio
+    "Codec": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE_BDL": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE_V2": "pybuf.hdaudio",
+    "HDAUDIO_STREAM_FORMAT": "pybuf.hdaudio",
+    "HdAudioBus": "pybuf.hdaudio",
+    "LoopbackCodec": "pybuf.hdaudio",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors

@@ -250,6 +250,7 @@ cdef struct family_calls_t:
     void (*closed)(machine_t *machine) noexcept         # free what `made` made
     const char *(*check)(machine_t *machine) noexcept   # name of the first broken invariant, or NULL
     void (*forked)(machine_t *machine) noexcept nogil   # in the child
+    void (*advanced)(machine_t *machine) noexcept nogil     # `advance` is through; without lock and GIL
 
 cdef int family_register(int family, const family_calls_t *calls) except -1
 

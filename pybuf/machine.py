@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from poolcore import AddressSpace, Fill, Pages, Quarantine
 from pybuf._machine import Block, Event, MachineBase, current_machine
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pybuf.errors import BugCheck
     from pybuf.ras import Ras
     from pybuf.network import Network
+    from pybuf.hdaudio import HdAudioBus
 
 __all__ = [
     "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
@@ -284,6 +285,21 @@ class Machine(MachineBase):
         from pybuf._netapi import services_set
 
         services_set(self, running)
+
+    @property
+    def hdaudio(self) -> HdAudioBus:
+        """The machine's HD Audio bus. Another HdAudioBus may be assigned before its first interface is asked for."""
+        bus = self.__dict__.get("_hdaudio")
+        if bus is None:
+            from pybuf.hdaudio import HdAudioBus
+
+            self.hdaudio = bus = HdAudioBus()
+        return cast("HdAudioBus", bus)
+
+    @hdaudio.setter
+    def hdaudio(self, bus: HdAudioBus) -> None:
+        bus.attach(self)
+        self.__dict__["_hdaudio"] = bus
 
     @staticmethod
     def current() -> MachineBase:
