@@ -545,7 +545,8 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
             for i in range(slab.carved):
                 if slab.records[i] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
                     hold_kill(slab, i)
-        if is_used_granule(slab):
+        # Inside a long run a granule is as never used, but for the records that it keeps of a slab.
+        if is_used_granule(slab) or slab.record_bin:
             memset(slab, 0, sizeof(slab_t))
     memset(pool.bins, 0, sizeof(pool.bins))
     # Fresh metadata is zeroed, and here none is read by a thread without the lock.

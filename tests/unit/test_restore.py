@@ -491,3 +491,16 @@ def test_a_fresh_pool_has_no_events_of_its_snapshot() -> None:
         pool.restore(snapshot)
         pool.alloc(200)
         assert [(event.sequence, event.size) for event in pool.events()] == [(2, 200)]
+
+
+def test_records_inside_a_long_run_are_forgotten() -> None:
+    with Pool(memory=AddressSpace(BASE, SIZE)) as pool:
+        empty = pool.snapshot()
+        pool.free_many(pool.alloc_many(100, 5 * GRANULE // 100))
+        pool.trim()
+        pool.alloc(LONG)        # over the granules of those slabs
+        pool.restore(empty)
+        blocks = pool.alloc_many(1500, 20) + pool.alloc_many(100, 5 * GRANULE // 100)
+        assert pool.check() is None
+        pool.free_many(blocks)
+        assert pool.check() is None
