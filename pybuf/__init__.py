@@ -29,6 +29,8 @@ _HOMES = {
     "RasRetrieveBuffer": "pybuf._ras",
     "RasSendBuffer": "pybuf._ras",
     "RasSetCommSettings": "pybuf._ras",
+    # pybuf.ras
+    "ScriptResult": "pybuf.ras",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors
