@@ -298,7 +298,10 @@ class Service:
         return timeout
 
 
+making = threading.Lock()
+
 if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=making.release)
     os.register_at_fork(after_in_child=after_fork)
 
 
@@ -337,8 +340,9 @@ class Ras:
         transport._port = weakref.ref(port)
         # Time and descriptors need somebody to look at them; a manual clock and calls do not.
         if transport.fileno() is not None or not has_manual_clock(machine):
-            service = service_of(machine) or Service(machine)
-            service.ports.add(port)
+            with making:
+                service = service_of(machine) or Service(machine)
+                service.ports.add(port)
             service.wake()
         return port
 
