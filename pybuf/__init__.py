@@ -69,6 +69,8 @@ _HOMES = {
     "HDAUDIO_STREAM_FORMAT": "pybuf.hdaudio",
     "HdAudioBus": "pybuf.hdaudio",
     "LoopbackCodec": "pybuf.hdaudio",
+    # pybuf.ras
+    "ScriptResult": "pybuf.ras",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors

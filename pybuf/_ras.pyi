@@ -1,6 +1,7 @@
-# Names are those of ras.h.
+# ruff: noqa: N815 (members are named as in ras.h)
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
 from _typeshed import ReadableBuffer
@@ -98,3 +99,8 @@ def service_set(machine: MachineBase, service: object, descriptor: int) -> None:
 def has_manual_clock(machine: MachineBase) -> bool: ...
 def run_due(machine: MachineBase) -> float | None: ...
 def after_fork() -> None: ...
+def api_address() -> int: ...
+def script_call(
+    port: Port, function: int, is_ms: bool, phonebook: int, entry: int, pointers: Sequence[int], params: int,
+    extensions: int,
+) -> _Status: ...

@@ -1,6 +1,7 @@
 """The RAS routines: the C of each, then the function of Python."""
 
 from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
@@ -16,8 +17,8 @@ from pybuf._machine cimport (
     callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, due_add, due_remove,
     dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, first_machine, guest_read,
     guest_write, handle_close, handle_find, handle_open, lock_with_gil, machine_is_open_or_raise, machine_now,
-    machine_pool, machine_shared, machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_three,
-    result_of_two, status_object, unsigned_of_argument,
+    machine_pool, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
+    pool_kind_of, pool_refuses, result_of_three, result_of_two, status_object, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_unlock, rarely
 from pybuf._status cimport (
@@ -1390,3 +1391,70 @@ def after_fork():
             if services[i].service != NULL:
                 (first_machine + i).clock.wake = NULL
                 services[i].service = NULL
+
+
+# ---- custom scripts: see ras.py -----------------------------------------------------------------------
+
+ctypedef uint32_t (*script_t)(uint64_t port, const void *phonebook, const void *entry, void *get, void *give,
+                              void *send, void *receive, void *retrieve, void *window, void *params, void *extensions
+                              ) noexcept nogil
+ctypedef uint32_t (__stdcall *script_ms_t)(
+    uint64_t port, const void *phonebook, const void *entry, void *get, void *give, void *send, void *receive,
+    void *retrieve, void *window, void *params, void *extensions) noexcept nogil
+
+
+# One function for each convention: gcc takes two calls in one function, which differ in nothing else, for the same.
+cdef uint32_t call_platform(uint64_t called, uint64_t port, uint64_t *given) noexcept nogil:
+    return (<script_t>called)(
+        port, <void *>given[0], <void *>given[1], <void *>given[2], <void *>given[3], <void *>given[4],
+        <void *>given[5], <void *>given[6], NULL, <void *>given[7], <void *>given[8])
+
+
+cdef uint32_t __fastcall call_ms(uint64_t called, uint64_t port, uint64_t *given) noexcept nogil:
+    return (<script_ms_t>called)(
+        port, <void *>given[0], <void *>given[1], <void *>given[2], <void *>given[3], <void *>given[4],
+        <void *>given[5], <void *>given[6], NULL, <void *>given[7], <void *>given[8])
+
+
+def script_call(Port port, function, is_ms, phonebook, entry, pointers, params, extensions):
+    """Calls a RasCustomScriptExecute of C, without the GIL.
+
+    Parameters
+    ----------
+    port : Port
+        Its machine is the one that the thread enters meanwhile.
+    function : int
+        Its address.
+    is_ms : bool
+        Whether it follows the Microsoft convention.
+    phonebook, entry, params, extensions : int
+        Addresses of the parameters.
+    pointers : sequence of int
+        The five functions.
+
+    Returns
+    -------
+    int
+        What it answers.
+    """
+    cdef MachineBase machine = port.machine
+    cdef machine_t *before = machine_thread_entered()
+    cdef uint64_t handle = port.handle
+    cdef uint64_t called = function
+    cdef uint64_t given[9]
+    cdef bint in_ms = is_ms
+    cdef uint32_t status
+    cdef int i
+    for i, value in enumerate((phonebook, entry, *pointers, params, extensions)):
+        given[i] = value
+    machine_thread_enter(machine_shared(machine))
+    with nogil:
+        status = call_ms(called, handle, given) if in_ms else call_platform(called, handle, given)
+    machine_thread_enter(before)
+    return status_object(SPACE_RAS, status)
+
+
+def api_address():
+    """Where the table of pybuf.h is."""
+    # The doors stand above this module.
+    return <uint64_t>PyCapsule_GetPointer(import_module("pybuf._doors").C_API, "pybuf.C_API")

@@ -4,13 +4,20 @@ frees. The routines themselves are `pybuf.RasGetBuffer` and so on.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import platform
 import selectors
 import socket
 import sys
 import threading
+import time
 import weakref
-from typing import TYPE_CHECKING
+from _thread import start_new_thread
+from contextvars import copy_context
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pybuf._machine import current_machine
 from pybuf._ras import (
@@ -19,9 +26,11 @@ from pybuf._ras import (
     RasGetBuffer,
     Session,
     after_fork,
+    api_address,
     buffer_release,
     has_manual_clock,
     run_due,
+    script_call,
     service_of,
     service_set,
 )
@@ -29,14 +38,15 @@ from pybuf.errors import RasError
 from pybuf.status import RasStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from poolcore import Buffer
-    from pybuf._machine import MachineBase
+    from pybuf._machine import Block, MachineBase
 
 __all__ = [
-    "Memory", "Peer", "Port", "Pty", "Ras", "RasCommSettings", "RasError", "Session", "Tcp", "Transport", "buffer",
+    "Memory", "Peer", "Port", "Pty", "Ras", "RasCommSettings", "RasError", "ScriptResult", "Session",
+    "Tcp", "Transport", "buffer", "run_script",
 ]
 
 
@@ -288,7 +298,10 @@ class Service:
         return timeout
 
 
+making = threading.Lock()
+
 if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=making.release)
     os.register_at_fork(after_in_child=after_fork)
 
 
@@ -327,8 +340,9 @@ class Ras:
         transport._port = weakref.ref(port)
         # Time and descriptors need somebody to look at them; a manual clock and calls do not.
         if transport.fileno() is not None or not has_manual_clock(machine):
-            service = service_of(machine) or Service(machine)
-            service.ports.add(port)
+            with making:
+                service = service_of(machine) or Service(machine)
+                service.ports.add(port)
             service.wake()
         return port
 
@@ -393,3 +407,255 @@ class buffer:  # noqa: N801
             status = buffer_release(machine, made)
             if status:
                 raise RasError("RasFreeBuffer", status)
+
+
+# ---- custom scripts ---------------------------------------------------------------------------------------------
+
+NAMES = ("RasGetBuffer", "RasFreeBuffer", "RasSendBuffer", "RasReceiveBuffer", "RasRetrieveBuffer")
+
+
+class RASDIALPARAMSW(ctypes.Structure):
+    """What a custom script gets of the connection, and may change: its user name, password and domain."""
+
+    _pack_ = 4
+    _fields_: ClassVar[Sequence[Any]] = [
+        ("dwSize", ctypes.c_uint32),
+        ("szEntryName", ctypes.c_uint16 * 257),
+        ("szPhoneNumber", ctypes.c_uint16 * 129),
+        ("szCallbackNumber", ctypes.c_uint16 * 129),
+        ("szUserName", ctypes.c_uint16 * 257),
+        ("szPassword", ctypes.c_uint16 * 257),
+        ("szDomain", ctypes.c_uint16 * 16),
+        ("dwSubEntry", ctypes.c_uint32),
+        ("dwCallbackId", ctypes.c_size_t),
+        ("dwIfIndex", ctypes.c_uint32),
+    ]
+
+    def put(self, name: str, text: str) -> None:
+        """Writes a text; ValueError when it has no room."""
+        room = getattr(self, name)
+        data = text.encode("utf-16-le", "surrogatepass")
+        if len(data) // 2 >= len(room):
+            raise ValueError(f"{name} is {text!r}; at most {len(room) - 1} characters of UTF-16 have room")
+        ctypes.memset(room, 0, ctypes.sizeof(room))
+        ctypes.memmove(room, data, len(data))
+
+    def text(self, name: str) -> str:
+        """Reads a text."""
+        return wide(bytes(getattr(self, name)))
+
+
+class RASCUSTOMSCRIPTEXTENSIONS(ctypes.Structure):
+    """The last parameter of a custom script: the pointer of RasSetCommSettings."""
+
+    _pack_ = 4
+    _fields_: ClassVar[Sequence[Any]] = [("dwSize", ctypes.c_uint32), ("pfnRasSetCommSettings", ctypes.c_void_p)]
+
+
+def wide(data: bytes) -> str:
+    """The text of wide characters, up to their NUL."""
+    units = (data[i : i + 2] for i in range(0, len(data), 2))
+    found = bytearray()
+    for unit in units:
+        if unit == b"\0\0":
+            break
+        found += unit
+    return found.decode("utf-16-le", "replace")
+
+
+class DialParams:
+    """RASDIALPARAMS as a script in Python gets it: what it leaves in szUserName, szPassword and szDomain is taken over.
+
+    Attributes
+    ----------
+    szEntryName, szUserName, szPassword, szDomain : str
+    """
+
+    def __init__(self, entry: str, user_name: str, password: str, domain: str) -> None:
+        self.szEntryName = entry
+        self.szUserName = user_name
+        self.szPassword = password
+        self.szDomain = domain
+
+
+class Extensions:
+    """RASCUSTOMSCRIPTEXTENSIONS as a script in Python gets it.
+
+    Attributes
+    ----------
+    dwSize : int
+    pfnRasSetCommSettings : callable
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.dwSize = ctypes.sizeof(RASCUSTOMSCRIPTEXTENSIONS)
+        self.pfnRasSetCommSettings = session.RasSetCommSettings
+
+
+class ScriptResult(NamedTuple):
+    """How a custom script ended."""
+
+    status: int
+    """What it answered: a RasStatus where it is one."""
+    user_name: str
+    """What it left in szUserName."""
+    password: str
+    """What it left in szPassword."""
+    domain: str
+    """What it left in szDomain."""
+    unfreed: list[Block]
+    """The buffers that it did not free. They are free now."""
+
+
+def run_script(
+    script: str | os.PathLike[str] | Callable[..., int],
+    *,
+    port: Port | None = None,
+    phonebook: str = "",
+    entry: str = "",
+    user_name: str = "",
+    password: str = "",
+    domain: str = "",
+    timeout: float | None = None,
+    abi: str = "platform",
+) -> ScriptResult:
+    """Does what RAS does with a custom script: calls its RasCustomScriptExecute, in a session of its own.
+
+    Parameters
+    ----------
+    script : path or callable
+        A shared library that has RasCustomScriptExecute; or a function of Python that is called with the eleven
+        parameters of it in their order: port, phonebook, entry, the five routines, None, a `DialParams`, an
+        `Extensions`.
+    port : Port, optional
+        The port that it talks over; default: a new one in memory, on the current machine.
+    phonebook, entry : str
+        Of the connection.
+    user_name, password, domain : str
+        Of the connection; at most 256, 256 and 15 characters of UTF-16.
+    timeout : float, optional
+        Seconds of real time after which the port is hung up, as by Ctrl-C: what the script waits for ends with
+        ERROR_USER_DISCONNECTION. It is waited for on; a second Ctrl-C leaves it behind.
+    abi : str
+        The convention of a library: "platform", or "ms" for Microsoft's, on x86-64.
+
+    Returns
+    -------
+    ScriptResult
+
+    Raises
+    ------
+    OSError
+        The library cannot be loaded.
+    ValueError
+        It has no RasCustomScriptExecute, or another argument cannot be used.
+    RasError
+        64 sessions are open.
+    KeyboardInterrupt
+        Ctrl-C, once the script has ended, or a second time.
+    Exception
+        What a script in Python raised.
+
+    Notes
+    -----
+    The script runs on a thread of its own, one of C without the GIL, and its library stays loaded. A library that
+    exports a variable ``const pybuf_api *pybuf`` finds the table of pybuf.h in it: events for RasReceiveBuffer, above
+    all. Its thread has entered the port's machine.
+
+    Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-rascustomscriptexecutefn
+    """
+    if abi not in ("platform", "ms"):
+        raise ValueError(f"abi is {abi!r}; it is 'platform' or 'ms'")
+    if abi == "ms" and platform.machine() not in ("x86_64", "AMD64"):
+        raise ValueError("abi='ms' is a convention of x86-64, which this processor is not")
+    if port is None:
+        port = Ras(current_machine()).open_port()
+    params = RASDIALPARAMSW(dwSize=ctypes.sizeof(RASDIALPARAMSW))
+    params.put("szEntryName", entry)
+    params.put("szUserName", user_name)
+    params.put("szPassword", password)
+    params.put("szDomain", domain)
+    function = None if callable(script) else script_function(os.fspath(script))
+    session = Session(port.machine, port)
+    ended = threading.Event()
+    found: list[int] = []
+    raised: list[BaseException] = []
+
+    def library() -> int:
+        form = f"session_{'ms_' if abi == 'ms' else ''}{session.number}_"
+        entries = import_module("pybuf._doors").ENTRIES
+        extensions = RASCUSTOMSCRIPTEXTENSIONS(ctypes.sizeof(RASCUSTOMSCRIPTEXTENSIONS),
+                                               entries[f"{form}RasSetCommSettings"])
+        book, name = (ctypes.create_string_buffer(text.encode("utf-16-le", "surrogatepass") + b"\0")
+                      for text in (phonebook, entry))
+        assert function is not None
+        return script_call(port, function, abi == "ms", ctypes.addressof(book), ctypes.addressof(name),
+                           [entries[form + each] for each in NAMES], ctypes.addressof(params),
+                           ctypes.addressof(extensions))
+
+    def python() -> int:
+        given = DialParams(entry, user_name, password, domain)
+        assert callable(script)
+        with port.machine:
+            answer = script(port, phonebook, entry, *(getattr(session, name) for name in NAMES), None, given,
+                            Extensions(session))
+        if not isinstance(answer, int):
+            raise TypeError(f"the script answered {answer!r}; it answers a status, an int")
+        for name in ("szUserName", "szPassword", "szDomain"):
+            params.put(name, getattr(given, name))
+        return answer
+
+    def work() -> None:
+        try:
+            found.append((python if function is None else library)())
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            ended.set()
+
+    # Thread.start() would wait for the thread, and a Ctrl-C meanwhile be no reason to hang up.
+    start_new_thread(copy_context().run, (work,))
+    interrupt = waited_for(ended, port, timeout)
+    unfreed = session.live()
+    session.end()
+    if raised:
+        raise raised[0]
+    if interrupt is not None:
+        raise interrupt
+    status = int(found[0])
+    if status in RasStatus._value2member_map_:
+        status = RasStatus(status)
+    return ScriptResult(status, params.text("szUserName"), params.text("szPassword"), params.text("szDomain"), unfreed)
+
+
+def waited_for(ended: threading.Event, port: Port, timeout: float | None) -> KeyboardInterrupt | None:
+    """Waits for the end of a script, and hangs its port up when that takes too long; the Ctrl-C that came meanwhile."""
+    until = None if timeout is None else time.monotonic() + timeout
+    interrupt = None
+    while True:
+        try:
+            if ended.wait(None if until is None else max(0.0, until - time.monotonic())):
+                return interrupt
+            until = None
+            port.hang_up()
+        except KeyboardInterrupt as caught:
+            if interrupt is not None:
+                raise KeyboardInterrupt("the script is left behind: it runs on, and its session stays open") from None
+            interrupt = caught
+            port.hang_up()
+
+
+def script_function(path: str) -> int:
+    """The address of a library's RasCustomScriptExecute."""
+    library = ctypes.CDLL(path)
+    try:
+        function = library.RasCustomScriptExecute
+    except AttributeError:
+        raise ValueError(f"{path} exports no RasCustomScriptExecute") from None
+    table = api_address()
+    with contextlib.suppress(ValueError):
+        # A library that has no such variable does without.
+        ctypes.c_void_p.in_dll(library, "pybuf").value = table
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address

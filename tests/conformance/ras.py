@@ -6,6 +6,7 @@ from fractions import Fraction
 from conformance import World, row
 
 import pybuf
+import pybuf.ras
 
 NEVER = 0xFFFFFFFF
 
@@ -595,3 +596,17 @@ def line_cannot_be_set_so(world: World):
 def sets_the_line_with_something_reserved(world: World):
     port, _ = memory(world)
     return world.RasSetCommSettings(port, Settings(8, 0, 0, 8, 0), 1)
+
+
+@row(52)
+def script_is_done(run):
+    result = run(0)
+    assert result[1:] == ("taken", "over", "HERE", [])
+    return result
+
+
+@row(53)
+def script_answers_any_code(run):
+    result = run(631)
+    assert result[1:] == ("taken", "over", "HERE", [])
+    return result

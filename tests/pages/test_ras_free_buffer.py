@@ -5,6 +5,7 @@ import ctypes
 import pytest
 
 import pybuf
+import pybuf.ras
 from pybuf import windll
 
 
@@ -52,3 +53,15 @@ def test_it_is_called_through_a_function_pointer(machine):
     function = ctypes.PYFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)(address)
     assert function(buffer.address) == 0
     assert machine.live() == []
+
+
+def test_error_invalid_port_handle_when_the_session_has_ended(machine):
+    session = machine.ras.open_session(machine.ras.open_port())
+    _, buffer, _ = session.RasGetBuffer(1500)
+    session.end()
+    assert session.RasFreeBuffer(buffer) is pybuf.RasStatus.ERROR_INVALID_PORT_HANDLE
+
+
+def test_the_function_pointer_is_a_parameter_of_ras_custom_script_execute(machine):
+    result = pybuf.ras.run_script(lambda *parameters: parameters[4](parameters[3](1500)[1]))
+    assert (result.status, result.unfreed) == (0, [])

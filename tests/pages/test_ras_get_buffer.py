@@ -5,6 +5,7 @@ import ctypes
 import pytest
 
 import pybuf
+import pybuf.ras
 from pybuf import windll
 
 
@@ -64,3 +65,20 @@ def test_it_is_called_through_a_function_pointer(machine):
     block, count = ctypes.c_void_p(), ctypes.c_uint32(7)
     assert function(ctypes.addressof(block), ctypes.addressof(count)) == 0
     assert [each.size for each in machine.live()] == [7]
+
+
+def test_it_allocates_memory_for_sending_or_receiving(machine):
+    port = machine.ras.open_port()
+    _, buffer, _ = pybuf.RasGetBuffer(5)
+    buffer[:] = b"hello"
+    assert pybuf.RasSendBuffer(port, buffer, 5) == 0
+    assert pybuf.RasReceiveBuffer(port, buffer, 0, pybuf.Event())[0] == 0
+    port.transport.peer.send(b"HELLO")
+    assert pybuf.RasRetrieveBuffer(port, buffer) == (0, 5)
+    assert (port.transport.peer.received, bytes(buffer)) == (b"hello", b"HELLO")
+
+
+def test_the_function_pointer_is_a_parameter_of_ras_custom_script_execute(machine):
+    result = pybuf.ras.run_script(lambda *parameters: parameters[3](1500)[0])
+    assert result.status == 0
+    assert [block.size for block in result.unfreed] == [1500]
