@@ -48,6 +48,11 @@ _HOMES = {
     "Share": "pybuf.network",
     "Transport": "pybuf.network",
     "User": "pybuf.network",
+    # pybuf._videoport
+    "VideoPortAllocateBuffer": "pybuf._videoport",
+    "VideoPortAllocatePool": "pybuf._videoport",
+    "VideoPortFreePool": "pybuf._videoport",
+    "VideoPortReleaseBuffer": "pybuf._videoport",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors
@@ -67,7 +72,7 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
-_MODULES = ("netapi", "network")
+_MODULES = ("netapi", "network", "windll")
 
 __all__ = sorted([*_HOMES, "get_include"])
 

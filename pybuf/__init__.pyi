@@ -6,6 +6,10 @@ from pybuf._netapi import NetApiBufferFree as NetApiBufferFree
 from pybuf._netapi import NetApiBufferReallocate as NetApiBufferReallocate
 from pybuf._netapi import NetApiBufferSize as NetApiBufferSize
 from pybuf._netapi import NetapipBufferAllocate as NetapipBufferAllocate
+from pybuf._videoport import VideoPortAllocateBuffer as VideoPortAllocateBuffer
+from pybuf._videoport import VideoPortAllocatePool as VideoPortAllocatePool
+from pybuf._videoport import VideoPortFreePool as VideoPortFreePool
+from pybuf._videoport import VideoPortReleaseBuffer as VideoPortReleaseBuffer
 from pybuf.errors import BlockOwner as BlockOwner
 from pybuf.errors import BugCheck as BugCheck
 from pybuf.errors import HdAudioError as HdAudioError
@@ -109,7 +113,11 @@ __all__ = [
     "PybufError",
     "RasError",
     "RasStatus",
+    "VideoPortAllocateBuffer",
+    "VideoPortAllocatePool",
     "VideoPortError",
+    "VideoPortFreePool",
+    "VideoPortReleaseBuffer",
     "VpStatus",
     "WINE",
 ]

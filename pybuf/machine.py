@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import SupportsIndex
 
+    from poolcore import Buffer
+    from pybuf._videoport import Device
+    from pybuf.errors import BugCheck
     from pybuf.network import Network
 
 __all__ = [
@@ -278,3 +281,56 @@ class Machine(MachineBase):
     def current() -> MachineBase:
         """The machine that routines without a handle act on: the one entered last, else the default machine."""
         return current_machine()
+
+    # ---- VideoPort ----
+
+    def video_device(
+        self, allowance_bytes: SupportsIndex | None = None, extension: SupportsIndex | None = None
+    ) -> Device:
+        """A miniport's device, for the VideoPort routines.
+
+        Parameters
+        ----------
+        allowance_bytes : int, optional
+            The most bytes that VideoPortAllocateBuffer may have allocated for it.
+        extension : int, optional
+            Its HwDeviceExtension, which no other device has; default: one that is free.
+        """
+        from pybuf._videoport import device_open
+
+        return device_open(self, allowance_bytes, extension)
+
+    def access(self, address: SupportsIndex | Buffer, size: SupportsIndex, write: bool = False) -> BugCheck | None:
+        """What happens when a driver reads or writes memory of a VideoPort pool; nothing is read or written.
+
+        Parameters
+        ----------
+        address : int or Buffer
+            The first byte.
+        size : int
+            How many bytes.
+        write : bool
+            Whether they are written.
+
+        Returns
+        -------
+        BugCheck or None
+            With special_pool: DRIVER_CAUGHT_MODIFYING_FREED_POOL for a freed block that is not in use again,
+            PAGE_FAULT_BEYOND_END_OF_ALLOCATION for bytes behind a block. It is recorded, not raised.
+        """
+        from pybuf._videoport import access
+
+        return access(self, address, size, write)
+
+    def sweep(self) -> list[BugCheck]:
+        """Looks for writes to freed blocks of the VideoPort pools, with special_pool.
+
+        Returns
+        -------
+        list of BugCheck
+            DRIVER_CAUGHT_MODIFYING_FREED_POOL for each block that was written to after its free and is not in use
+            again, with the first such byte. They are recorded, not raised.
+        """
+        from pybuf._videoport import sweep
+
+        return sweep(self)
