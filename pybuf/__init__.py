@@ -90,7 +90,7 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
-_MODULES = ("netapi", "network")
+_MODULES = ("netapi", "network", "windll")
 
 __all__ = sorted([*_HOMES, "get_include"])
 

@@ -279,7 +279,8 @@ class Network:
     domains : sequence of Domain
         What is to be said of domains; those that servers name exist all the same.
     users, groups, local_groups, shares, transports
-        Of the local computer. Without transports it has no network adapter.
+        Of the local computer. Without transports it has no network adapter; `local_groups` of None are Administrators,
+        who are the users whose `priv` is 2, and Users.
     site : str
         Its site, for DsGetDcNameW.
     browse_list : bool
@@ -299,8 +300,7 @@ class Network:
     domains: Sequence[Domain] = ()
     users: Sequence[User] = field(default=(User("Administrator", priv=2, id=500), User("Guest", priv=0, id=501)))
     groups: Sequence[Group] = field(default=(Group("None", "Ordinary users", 513),))
-    local_groups: Sequence[LocalGroup] = field(
-        default=(LocalGroup("Administrators", members=("Administrator",)), LocalGroup("Users")))
+    local_groups: Sequence[LocalGroup] | None = None
     shares: Sequence[Share] = field(
         default=(Share("ADMIN$", "C:\\Windows", "Remote Admin", 0x80000000),
                  Share("IPC$", "", "Remote IPC", 0x80000003)))
@@ -314,6 +314,10 @@ class Network:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.local_groups is None:
+            administrators = tuple(user.name for user in self.users if user.priv == 2)
+            usual = (LocalGroup("Administrators", members=administrators), LocalGroup("Users"))
+            object.__setattr__(self, "local_groups", usual)
         _check_computer(f"Network({self.name!r})", self)
         if self.joined not in JOINED:
             raise ValueError(f"Network({self.name!r}): joined is {self.joined!r}; it is one of {', '.join(JOINED)}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 
+import pybuf
+from pybuf import windll
 from pybuf.layouts import STRUCTS
 
 # Name, sizes and offsets: 8-byte pointers / 4-byte ones.
@@ -89,3 +93,24 @@ def test_sizes_and_offsets(line: str) -> None:
     layout = STRUCTS[head.split()[0]]
     assert head == f"{layout.name} {layout.sizes[0]}/{layout.sizes[1]}"
     assert members == ", ".join(f"{each.name} {each.offsets[0]}/{each.offsets[1]}" for each in layout.members)
+
+
+@pytest.mark.parametrize("name", sorted(set(STRUCTS) - {"TEXT"}))
+def test_the_class_of_ctypes_has_the_same_offsets(name: str) -> None:
+    kind, layout = getattr(windll, name), STRUCTS[name]
+    assert getattr(windll, name) is kind
+    width = 0 if ctypes.sizeof(ctypes.c_void_p) == 8 else 1
+    assert ctypes.sizeof(kind) == layout.sizes[width]
+    for member in layout.members:
+        assert getattr(kind, layout.prefix + member.name).offset == member.offsets[width]
+
+
+def test_a_block_read_by_ctypes() -> None:
+    with pybuf.Machine() as machine:
+        pointer, read, total = ctypes.POINTER(windll.SERVER_INFO_101)(), ctypes.c_uint32(), ctypes.c_uint32()
+        assert windll.netapi32.NetServerEnum(None, 101, ctypes.byref(pointer), -1, ctypes.byref(read),
+                                             ctypes.byref(total), 0xFFFFFFFF, None, None) == 0
+        assert [pointer[i].sv101_name for i in range(read.value)] == ["PYBUF"]
+        assert windll.netapi32.NetApiBufferFree(pointer) == 0
+        assert machine.live() == []
+    machine.close()
