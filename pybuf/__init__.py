@@ -23,6 +23,8 @@ _HOMES = {
     "NetapipBufferAllocate": "pybuf._netapi",
     # pybuf.hdaudio
     "Codec": "pybuf.hdaudio",
+    "CodecResponse": "pybuf.hdaudio",
+    "CodecTransfer": "pybuf.hdaudio",
     "HDAUDIO_BUS_INTERFACE": "pybuf.hdaudio",
     "HDAUDIO_BUS_INTERFACE_BDL": "pybuf.hdaudio",
     "HDAUDIO_BUS_INTERFACE_V2": "pybuf.hdaudio",
