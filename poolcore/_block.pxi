@@ -217,6 +217,7 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
     cdef slab_t *slab = NULL
     cdef uint32_t index = 0
     cdef uint64_t address = 0
+    cdef uint32_t *record
     cdef thread_t *thread
     cdef credit_t credit
     if heap == NULL:
@@ -235,7 +236,9 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
         thread = thread_here()
         if thread != NULL:
             gather_publish(thread)
-        address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD, &slab, &index)
+        # Until all about it stands, no free of its address takes it: a stale one, which C may throw at any time,
+        # would give back a run that is still being described.
+        address = block_take(pool, heap, size, alignment, RECORD_QUARANTINED, &slab, &index)
         if address and tag and tags_make(pool, slab):
             slab.tags[index].tag = tag
         elif address and slab.tags != NULL:
@@ -245,12 +248,15 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
             address = 0
         if address and flags & ALLOC_ZERO:
             memset(<void *>address, 0, size)
-        if address == 0:
+        if address:
+            record = slab.records + index
+            atomic_store_u32(record, (RECORD_LIVE if hold == NULL else RECORD_HELD) | (record[0] & RECORD_SIZE))
+            if pool.is_counted:
+                credit_use(pool, &credit)
+        else:
             refusal[0] = REFUSAL_MEMORY
             if pool.is_counted:
                 credit_give(pool, size, 1)
-        elif pool.is_counted:
-            credit_use(pool, &credit)
     if is_borrowed:
         heap_abandon(pool, heap)
     return address
@@ -525,8 +531,16 @@ cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
 
 
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil:
-    if hold.slab == NULL:
+    cdef slab_t *slab = hold.slab
+    if slab == NULL:
         return VERDICT_CLOSED if pool.is_closed else VERDICT_DOUBLE
+    if (pool.is_counted and not pool.is_policed and not hold.views and slab.kind == KIND_SLAB
+            and is_owner(pool, slab)):
+        # Under the GIL and never given to C: nobody else can free it, and what it is need not be found.
+        hold_kill(slab, hold.index)
+        count_give(pool, hold.size, 1)
+        slab_return(slab, hold.index)
+        return VERDICT_LIVE
     if pool.is_locked and not pool.is_closed:
         return free_locked(pool, hold.address, hold, flags)
     return free_any(pool, hold.address, flags)

@@ -33,7 +33,8 @@ cdef int credit_take(pool_t *pool, uint64_t size, uint64_t blocks, credit_t *cre
             atomic_add_u64(&pool.live_blocks, ~blocks + 1)
     if has_both:
         os_unlock(&pool.heap_lock)
-    return refusal
+    # No limit, but a size at which the sum would wrap.
+    return REFUSAL_MEMORY if refusal == REFUSAL_LIMIT_BYTES and pool.config.limit_bytes == UINT64_MAX else refusal
 
 
 cdef bint credit_add(uint64_t *counter, uint64_t value, uint64_t limit, uint64_t *total) noexcept nogil:

@@ -234,6 +234,7 @@ cdef void pool_reset_peak(pool_t *pool) noexcept nogil:
 
 cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noexcept nogil:
     cdef uint64_t count, first, i
+    cdef uint64_t found = 0
     cdef uint64_t size = pool.config.events_capacity
     if pool.is_closed or size == 0:
         return 0
@@ -243,6 +244,8 @@ cdef uint64_t pool_events(pool_t *pool, event_t *events, uint64_t capacity) noex
         count = capacity
     first = pool.sequence - count
     for i in range(count):
-        events[i] = pool.events[(first + i) % size]
+        events[found] = pool.events[(first + i) % size]
+        # A restored pool goes on counting where its snapshot was, and has no events of before.
+        found += events[found].sequence == first + i + 1
     os_unlock(&pool.heap_lock)
-    return count
+    return found

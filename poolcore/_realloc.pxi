@@ -132,7 +132,8 @@ cdef uint64_t realloc_move(pool_t *pool, uint64_t address, hold_t *hold, hold_t 
     else:
         memcpy(<void *>moved, <void *>address, copied)
     if verdict[0] == VERDICT_LIVE and pool.config.backing == BACKING_SPACE and pool.config.on_copy != NULL:
-        if copy_call(pool, moved, address, copied) != 0:
+        if copy_call(pool, moved, address, copied) != 0 or pool_verdict_of(pool, moved) != VERDICT_LIVE:
+            # on_copy refused, or freed what it was to copy to.
             free_any(pool, moved, 0)
             refusal[0] = REFUSAL_MEMORY
             return 0
@@ -149,7 +150,8 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
                           int *refusal) noexcept nogil:
     """`hold` is NULL for an address; then a HELD block is moved away from under its Buffer, which is dead."""
     cdef slab_t *slab
-    cdef uint32_t index, record, state
+    cdef uint32_t index, state
+    cdef uint32_t record = 0
     cdef uint64_t tag = 0
     cdef uint64_t was = 0
     cdef int done = 0

@@ -371,6 +371,8 @@ cdef const char *snapshot_fault(pool_t *pool, const char *data, uint64_t size) n
             or head.quarantine_count > pool.quarantine_capacity
             or head.quarantine_count > (size - 8 - sizeof(snapshot_t)) // sizeof(uint64_t)):
         return "a damaged snapshot"
+    if head.live_blocks > pool.config.limit_blocks or head.live_bytes > pool.config.limit_bytes:
+        return "more is live in it than the pool's limits allow"
     for i in range(BIN_COUNT):
         if head.bins[i] > head.top:
             return "a damaged snapshot"

@@ -4,6 +4,7 @@ An instance is an item of `argtypes`. Its from_param answers an object that ctyp
 one that was given.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
@@ -12,9 +13,20 @@ from pybuf._machine cimport Reference, address_of_argument, unsigned_of_argument
 
 import ctypes
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define WORDS_ARE_KEPT 0
+    #else
+    #define WORDS_ARE_KEPT 1
+    #endif
+    """
+    const bint WORDS_ARE_KEPT
+
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
     bint PyLong_CheckExact(object o)
+    long long PyLong_AsLongLongAndOverflow(object o, int *overflow) except? -1
     bint PyIndex_Check(object o)
 
 cdef object CArgument = type(ctypes.byref(ctypes.c_int()))
@@ -36,6 +48,8 @@ cdef object word(uint64_t value):
     global spare, spare_value
     if value == 0:
         return None
+    if not WORDS_ARE_KEPT:
+        return VoidPointer(value)
     if Py_REFCNT(<PyObject *>spare) > 1:
         spare = VoidPointer()
         spare_value = <uint64_t *><uintptr_t>ctypes.addressof(spare)
@@ -47,6 +61,7 @@ cdef object refused(object argument, str expected):
     return TypeError(f"{expected} is needed, not {type(argument).__name__} ({argument!r})")
 
 
+@cython.final
 cdef class Address:
     """A pointer or handle that is only looked up: an int of 64 bits, None, a Buffer, or anything of ctypes that points.
     """
@@ -55,11 +70,15 @@ cdef class Address:
         """What ctypes passes for an argument."""
         cdef uint64_t address
         cdef PyObject *held
+        cdef long long small
+        cdef int overflow = 0
         if type(argument) is VoidPointer or argument is None or type(argument) is CArgument:
             return argument
         if PyLong_CheckExact(argument):
-            return word(unsigned_of_argument(argument, "an address or handle", 64) if not 0 <= argument < 1 << 62
-                        else <uint64_t>argument)
+            small = PyLong_AsLongLongAndOverflow(argument, &overflow)
+            if overflow != 0 or small < 0:
+                return word(unsigned_of_argument(argument, "an address or handle", 64))
+            return word(<uint64_t>small)
         if isinstance(argument, (Pointer, Array, FunctionPointer, VoidPointer, WidePointer, CharPointer, CArgument)):
             return argument
         if isinstance(argument, Simple):
@@ -71,6 +90,7 @@ cdef class Address:
         raise refused(argument, "an address or handle (int, Buffer, pointer of ctypes, None)")
 
 
+@cython.final
 cdef class Number:
     """A number of so many bits, modulo 2**bits."""
 
@@ -82,8 +102,12 @@ cdef class Number:
     def from_param(self, argument):
         """What ctypes passes for an argument."""
         cdef uint64_t value
-        if PyLong_CheckExact(argument) and 0 <= argument <= 255:
-            return argument
+        cdef long long small
+        cdef int overflow = 0
+        if PyLong_CheckExact(argument):
+            small = PyLong_AsLongLongAndOverflow(argument, &overflow)
+            if overflow == 0 and 0 <= small and <uint64_t>small >> (self.bits if self.bits < 32 else 32) == 0:
+                return argument
         if isinstance(argument, Simple):
             argument = argument.value
             if isinstance(argument, bytes):
@@ -93,14 +117,15 @@ cdef class Number:
         return word(value) if self.bits == 64 and value else value
 
 
+@cython.final
 cdef class Out:
     """Memory of at least so many bytes, which the routine writes: byref(), a pointer, an array, or None."""
 
-    cdef uint32_t bytes
+    cdef uint32_t size
     cdef dict is_large_enough       # by type
 
-    def __init__(self, bytes):
-        self.bytes = bytes
+    def __init__(self, size):
+        self.size = size
         self.is_large_enough = {}
 
     def from_param(self, argument):
@@ -119,12 +144,13 @@ cdef class Out:
             raise refused(argument, "memory to write to (byref(), a pointer or array of ctypes, None)")
         known = self.is_large_enough.get(type(given))
         if known is None:
-            known = self.is_large_enough[type(given)] = ctypes.sizeof(type(given)) >= self.bytes
+            known = self.is_large_enough[type(given)] = ctypes.sizeof(type(given)) >= self.size
         if not known:
-            raise TypeError(f"{self.bytes} bytes are written, and {type(given).__name__} has {ctypes.sizeof(given)}")
+            raise TypeError(f"{self.size} bytes are written, and {type(given).__name__} has {ctypes.sizeof(given)}")
         return argument
 
 
+@cython.final
 cdef class Text:
     """Wide characters: str, a c_wchar_p, an array of c_wchar, or None."""
 
@@ -137,6 +163,7 @@ cdef class Text:
         raise refused(argument, "text (str, c_wchar_p, an array of c_wchar, None)")
 
 
+@cython.final
 cdef class Structured:
     """A structure or array that the routine reads, or a function that it calls."""
 

@@ -55,8 +55,8 @@ cdef enum quirk_t:
     QUIRK_VIDEO_ZERO_MINIMAL = 32
     QUIRK_VIDEO_PAIRING_SHARED = 64
 
-# Why a fast path must not be taken (machine_t.slow). Bit k, of a pool_kind_t: a refusal of that pool is scripted.
-# SLOW_FAMILY << family_t is the family's own. Written under machine.lock, read without.
+# Why a fast path must not be taken (machine_t.slow). Bit k, of a pool: a refusal of that pool is scripted.
+# SLOW_FAMILY << family is the family's own. Written under machine.lock, read without.
 cdef enum:
     SLOW_FAMILY = 256
 
@@ -121,21 +121,21 @@ cdef enum routine_t:
     ROUTINE_ChangeBandwidthAllocation = 35
     ROUTINE_AllocateDmaBuffer = 36
     ROUTINE_FreeDmaBuffer = 37
-    ROUTINE_FreeDmaEngine = 38
-    ROUTINE_SetDmaEngineState = 39
-    ROUTINE_GetWallClockRegister = 40
-    ROUTINE_GetLinkPositionRegister = 41
-    ROUTINE_RegisterEventCallback = 42
-    ROUTINE_UnregisterEventCallback = 43
-    ROUTINE_GetDeviceInformation = 44
-    ROUTINE_GetResourceInformation = 45
-    ROUTINE_AllocateDmaBufferWithNotification = 46
-    ROUTINE_FreeDmaBufferWithNotification = 47
-    ROUTINE_RegisterNotificationEvent = 48
-    ROUTINE_UnregisterNotificationEvent = 49
-    ROUTINE_AllocateContiguousDmaBuffer = 50
-    ROUTINE_SetupDmaEngineWithBdl = 51
-    ROUTINE_FreeContiguousDmaBuffer = 52
+    ROUTINE_AllocateDmaBufferWithNotification = 38
+    ROUTINE_FreeDmaBufferWithNotification = 39
+    ROUTINE_AllocateContiguousDmaBuffer = 40
+    ROUTINE_SetupDmaEngineWithBdl = 41
+    ROUTINE_FreeContiguousDmaBuffer = 42
+    ROUTINE_SetDmaEngineState = 43
+    ROUTINE_FreeDmaEngine = 44
+    ROUTINE_GetLinkPositionRegister = 45
+    ROUTINE_GetWallClockRegister = 46
+    ROUTINE_GetResourceInformation = 47
+    ROUTINE_GetDeviceInformation = 48
+    ROUTINE_RegisterEventCallback = 49
+    ROUTINE_UnregisterEventCallback = 50
+    ROUTINE_RegisterNotificationEvent = 51
+    ROUTINE_UnregisterNotificationEvent = 52
 
 cdef struct machine_t
 
@@ -263,7 +263,7 @@ cdef class MachineBase:
     cdef machine_t *machine             # never NULL; is_open 0 once closed
     cdef Pool ras_pool                  # these two are in `pools` as well; None until opened
     cdef Pool netapi_pool
-    cdef list pools                     # by pool_kind_t
+    cdef list pools                     # by POOL_*
     cdef list settings                  # what each pool is made with
     cdef readonly object memory         # the Guest, or None
     cdef readonly object events         # the caller's events, or None

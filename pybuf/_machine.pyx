@@ -1,5 +1,6 @@
 """Machines: their pools, handles, events, clock, IRQL and bug checks. See _machine.pxd for what is shared and how."""
 
+cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.stdlib cimport calloc, free
@@ -42,8 +43,14 @@ cdef extern from *:
     #if defined(_WIN32)
     static void descriptor_raise(int fd) { (void)fd; }
     static void descriptor_lower(int fd) { (void)fd; }
+    static void machines_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+        (void)before; (void)in_parent; (void)in_child;
+    }
     #else
     #include <unistd.h>
+    static void machines_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+        pthread_atfork(before, in_parent, in_child);
+    }
     static void descriptor_raise(int fd) {
         uint64_t one = 1;
         ssize_t n = write(fd, &one, sizeof(one));
@@ -68,6 +75,8 @@ cdef extern from *:
         uint32_t irql_depth
         uint32_t raised
     thread_state_t thread_state
+    void machines_at_fork(void (*before)() noexcept nogil, void (*in_parent)() noexcept nogil,
+                          void (*in_child)() noexcept nogil)
     void descriptor_raise(int fd) nogil
     void descriptor_lower(int fd) nogil
     const bint TUPLES_ARE_KEPT
@@ -78,6 +87,7 @@ cdef extern from "Python.h":
     unsigned long long PyLong_AsUnsignedLongLongMask(object o) except? 0xFFFFFFFFFFFFFFFF
     PyObject *PyErr_Occurred()
     void PyErr_Clear()
+    void PyErr_SetObject(object kind, object error)
     void PyErr_WriteUnraisable(object where)
     int check_signals "PyErr_CheckSignals"() except -1
     bint PyIndex_Check(object o)
@@ -116,6 +126,14 @@ cdef object _entered = ContextVar("pybuf machine", default=None)
 cdef object _default_lock = allocate_lock()
 
 
+cdef void locks_init(machine_t *machine) noexcept nogil:
+    os_lock_init(&machine.lock)
+    os_lock_init(&machine.clock.lock)
+
+
+locks_init(&machines[0])
+
+
 cdef machine_t *machine_slot(bint is_default) noexcept nogil:
     """A struct that serves no machine, all zero but its number; NULL when 4096 machines are open."""
     global machines_used, machines_free, machines_free_last
@@ -137,8 +155,7 @@ cdef machine_t *machine_slot(bint is_default) noexcept nogil:
         number = machine.number
         memset(machine, 0, sizeof(machine_t))
         machine.number = number
-        os_lock_init(&machine.lock)
-        os_lock_init(&machine.clock.lock)
+        locks_init(machine)
     os_unlock(&machines_lock)
     return machine
 
@@ -668,10 +685,8 @@ cdef void raised(machine_t *machine, object error, object where) noexcept:
         thread_state.raised += 1
         return
     atomic_add_u64(&machine.callback_errors, 1)
-    try:
-        raise error
-    except BaseException:
-        PyErr_WriteUnraisable(where)
+    PyErr_SetObject(type(error), error)
+    PyErr_WriteUnraisable(where)
 
 
 cdef void callback_raised(machine_t *machine, object where) noexcept:
@@ -996,6 +1011,7 @@ cdef class Reference:
         return NULL
 
 
+@cython.final
 cdef class Block(Reference):
     """A live block of a machine, as `Machine.live` reports it."""
 
@@ -1020,7 +1036,7 @@ cdef class Block(Reference):
         return f"<Block of {self.routine}, {self.size} bytes at {self.address:#x}, tag={self.tag!r}{numbered}>"
 
 
-# By pool_kind_t: the routine and the tag of blocks that no routine noted.
+# By POOL_*: the routine and the tag of blocks that no routine noted.
 cdef tuple _KINDS = (
     ("ras", "RasGetBuffer", "Ras "),
     ("netapi", "NetApiBufferAllocate", "NetA"),
@@ -1067,8 +1083,8 @@ cdef class MachineBase:
             machine.on_read = NULL if memory.on_read is None else <PyObject *>memory.on_read
         machine.events = NULL if events is None else <PyObject *>events
         machine.owner = <PyObject *>self
-        machine.is_open = 1
         self.machine = machine
+        machine.is_open = 1
         for family in range(FAMILIES):
             if is_registered[family] and families[family].made != NULL:
                 families[family].made(machine)
@@ -1447,6 +1463,7 @@ cdef int machine_shut(MachineBase self) except -1:
     return 0
 
 
+@cython.final
 cdef class Event(Reference):
     """An event of a machine, as CreateEvent makes it: what RasReceiveBuffer and the notifications of HD Audio set.
 
@@ -1663,3 +1680,57 @@ cdef void lock_with_gil(os_lock_t *lock) noexcept:
     if not os_trylock(lock):
         with nogil:
             os_lock(lock)
+
+
+# ---- fork -------------------------------------------------------------------------------------------
+# The child has only the thread that forked. No other may hold a lock then, or be in the middle of what it guards. These
+# run inside fork itself: no thread gets the GIL between them, which would wait for the locks with it.
+
+cdef void locks_take() noexcept nogil:
+    cdef uint32_t i
+    os_lock(&machines_lock)
+    for i in range(machines_used):
+        os_lock(&machines[i].lock)
+    os_lock(&handles_lock)
+    for i in range(machines_used):
+        os_lock(&machines[i].clock.lock)
+
+
+cdef void locks_drop() noexcept nogil:
+    cdef uint32_t i
+    for i in range(machines_used):
+        os_unlock(&machines[i].clock.lock)
+        os_unlock(&machines[i].lock)
+    os_unlock(&handles_lock)
+    os_unlock(&machines_lock)
+
+
+cdef void child_begin() noexcept nogil:
+    cdef uint32_t i
+    cdef int family
+    locks_drop()
+    for i in range(slots_used):
+        # Another thread may have been inside an event.
+        if slots[i].kind == HANDLE_EVENT and slots[i].generation & 1:
+            os_lock_init(&(<event_t *>slots[i].object).lock)
+            os_condition_init(&(<event_t *>slots[i].object).condition)
+    for i in range(machines_used):
+        if machines[i].is_open:
+            for family in range(FAMILIES):
+                if is_registered[family] and families[family].forked != NULL:
+                    families[family].forked(&machines[i])
+
+
+def _after_fork_in_child():
+    """An advance of another thread ended with that thread."""
+    cdef uint32_t i
+    for i in range(machines_used):
+        if (machines[i].is_open and machines[i].clock.is_advancing
+                and machines[i].clock.advancing_thread != PyThread_get_thread_ident()):
+            machines[i].clock.is_advancing = 0
+            (<MachineBase>machines[i].owner).advancing = allocate_lock()
+
+
+machines_at_fork(locks_take, locks_drop, child_begin)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

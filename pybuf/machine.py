@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from poolcore import AddressSpace, Fill, Pages, Quarantine
 from pybuf._machine import Block, Event, MachineBase, current_machine
@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import SupportsIndex
 
+    from poolcore import Buffer
+    from pybuf._videoport import Device
+    from pybuf.errors import BugCheck
+    from pybuf.ras import Ras
+    from pybuf.network import Network
     from pybuf.hdaudio import HdAudioBus
 
 __all__ = [
-    "APC_LEVEL", "Block", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL", "WINE",
+    "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
+    "WINE",
 ]
 
 PASSIVE_LEVEL = 0
@@ -96,23 +102,31 @@ class Guest:
         self.pointer_bytes = pointer_bytes
         self.wchar_bytes = wchar_bytes
         self._first = first
-        self._granules = granules
+        self.share_bytes = granules // 8 * GRANULE_BYTES
 
     def shares(self) -> list[AddressSpace]:
         """The ranges of the six pools that live in the guest: RAS 1/8, NetApi twice 1/4, VideoPort three times 1/8."""
-        eighth = self._granules // 8
-        counts = [eighth, 2 * eighth, 2 * eighth, eighth, eighth, eighth]
         found = []
-        first = self._first
-        for count in counts:
-            found.append(AddressSpace(
-                first * GRANULE_BYTES, count * GRANULE_BYTES, self.space.on_map, self.space.on_unmap,
-                self.space.on_copy))
-            first += count
+        base = self._first * GRANULE_BYTES
+        for eighths in (1, 2, 2, 1, 1, 1):
+            size = eighths * self.share_bytes
+            found.append(AddressSpace(base, size, self.space.on_map, self.space.on_unmap, self.space.on_copy))
+            base += size
         return found
 
     def __repr__(self) -> str:
         return f"Guest({self.space!r}, pointer_bytes={self.pointer_bytes}, wchar_bytes={self.wchar_bytes})"
+
+
+class Caller(NamedTuple):
+    """Who calls a machine's NetApi routines, and so what they may ask."""
+
+    name: str = "Administrator"
+    """The account."""
+    groups: tuple[str, ...] = ("Administrators",)
+    """The local groups it is in."""
+    interactive: bool = True
+    """Whether it is logged on at the machine."""
 
 
 def _quirks(given: Mapping[str, str]) -> int:
@@ -196,15 +210,81 @@ class Machine(MachineBase):
         pools[1]["limit_bytes"] = netapi_bytes
         pools[6]["limit_bytes"] = audio_bytes
         checked = (Fill(), Quarantine(bytes=1 << 22)) if special_pool else (Fill(),) if verifier else ()
+        # A block of a power of two is aligned to itself, so none crosses a page. The slabs of a small range are small.
+        largest = GRANULE_BYTES
+        while memory is not None and largest > 4096 and memory.share_bytes < 16 * largest:
+            largest //= 2
         for settings in pools[3:6]:
-            # A block of a power of two is aligned to itself, so none crosses a page.
-            settings.update(sizes=[1 << n for n in range(4, 17)], limit_bytes=video_bytes)
+            settings.update(sizes=[1 << n for n in range(4, largest.bit_length())], limit_bytes=video_bytes)
             if checked and (memory is None or memory.on_read is not None):
                 settings["policies"] = checked if memory is None else checked[1:]
         super().__init__(
             settings=pools, quirks=_quirks(quirks), verifier=verifier, special_pool=special_pool,
             is_manual=clock == "manual", numbered=numbered, memory=memory, events=events,
         )
+        self._caller = Caller()
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls the NetApi routines; a Caller can be assigned."""
+        return self._caller
+
+    @caller.setter
+    def caller(self, caller: Caller) -> None:
+        if not isinstance(caller, Caller):
+            raise TypeError(f"caller is a Caller, not {type(caller).__name__} ({caller!r})")
+        self._give_caller(caller, self.network)
+        self._caller = caller
+
+    @property
+    def ras(self) -> Ras:
+        """Ports and sessions of RAS: a `pybuf.ras.Ras`."""
+        from pybuf.ras import Ras
+
+        return Ras(self)
+
+    def _give_caller(self, caller: Caller, network: Network) -> None:
+        from pybuf._netapi import caller_set
+        from pybuf.network import caller_tables, is_privileged
+
+        caller_set(self, caller_tables(network, caller.name), is_privileged(caller.groups), caller.interactive)
+
+    @property
+    def network(self) -> Network:
+        """What the NetApi functions report. Assigning another compiles it; resume handles of before are no longer
+        known.
+        """
+        from pybuf.network import DEFAULT
+
+        found: Network = self.__dict__.get("_network", DEFAULT)
+        return found
+
+    @network.setter
+    def network(self, network: Network) -> None:
+        from pybuf._netapi import network_set
+        from pybuf.network import Network
+
+        if not isinstance(network, Network):
+            raise TypeError(f"network is a Network, not {type(network).__name__} ({network!r})")
+        network_set(self, network.compiled())
+        self._network = network
+        self._give_caller(self._caller, network)
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The services that run, of "workstation", "server" and "browser"; assign those that are to run."""
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_get
+
+        running: frozenset[str] = services_get(self)
+        return running
+
+    @services.setter
+    def services(self, running: Iterable[str]) -> None:
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_set
+
+        services_set(self, running)
 
     @property
     def hdaudio(self) -> HdAudioBus:
@@ -225,3 +305,56 @@ class Machine(MachineBase):
     def current() -> MachineBase:
         """The machine that routines without a handle act on: the one entered last, else the default machine."""
         return current_machine()
+
+    # ---- VideoPort ----
+
+    def video_device(
+        self, allowance_bytes: SupportsIndex | None = None, extension: SupportsIndex | None = None
+    ) -> Device:
+        """A miniport's device, for the VideoPort routines.
+
+        Parameters
+        ----------
+        allowance_bytes : int, optional
+            The most bytes that VideoPortAllocateBuffer may have allocated for it.
+        extension : int, optional
+            Its HwDeviceExtension, which no other device has; default: one that is free.
+        """
+        from pybuf._videoport import device_open
+
+        return device_open(self, allowance_bytes, extension)
+
+    def access(self, address: SupportsIndex | Buffer, size: SupportsIndex, write: bool = False) -> BugCheck | None:
+        """What happens when a driver reads or writes memory of a VideoPort pool; nothing is read or written.
+
+        Parameters
+        ----------
+        address : int or Buffer
+            The first byte.
+        size : int
+            How many bytes.
+        write : bool
+            Whether they are written.
+
+        Returns
+        -------
+        BugCheck or None
+            With special_pool: DRIVER_CAUGHT_MODIFYING_FREED_POOL for a freed block that is not in use again,
+            PAGE_FAULT_BEYOND_END_OF_ALLOCATION for bytes behind a block. It is recorded, not raised.
+        """
+        from pybuf._videoport import access
+
+        return access(self, address, size, write)
+
+    def sweep(self) -> list[BugCheck]:
+        """Looks for writes to freed blocks of the VideoPort pools, with special_pool.
+
+        Returns
+        -------
+        list of BugCheck
+            DRIVER_CAUGHT_MODIFYING_FREED_POOL for each block that was written to after its free and is not in use
+            again, with the first such byte. They are recorded, not raised.
+        """
+        from pybuf._videoport import sweep
+
+        return sweep(self)

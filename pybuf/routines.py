@@ -174,7 +174,7 @@ DISPATCH = "<= DISPATCH_LEVEL"
 
 ROUTINES = (
     ras("RasGetBuffer", "PBYTE *ppBuffer, PDWORD pdwSize", "ras_get_buffer"),
-    ras("RasFreeBuffer", "PBYTE pBufer", "ras_free_buffer", "hold"),
+    ras("RasFreeBuffer", "PBYTE pBufer", "ras_free_buffer"),
     ras("RasSendBuffer", "HANDLE hPort, PBYTE pBuffer, DWORD dwSize", "ras_send_buffer"),
     ras("RasReceiveBuffer", "HANDLE hPort, PBYTE pBuffer, PDWORD pdwSize, DWORD dwTimeOut, HANDLE hEvent",
         "ras_receive_buffer"),
@@ -234,10 +234,10 @@ ROUTINES = (
            "LPDWORD totalentries, PDWORD_PTR resume_handle", "netapi_group_enum"),
 
     video("VideoPortAllocateBuffer", "VP_STATUS", "ULONG Size, PVOID *Buffer", "video_allocate_buffer", PASSIVE, "bug"),
-    video("VideoPortReleaseBuffer", "VOID", "PVOID Buffer", "video_release_buffer", PASSIVE, "hold", "bug"),
+    video("VideoPortReleaseBuffer", "VOID", "PVOID Buffer", "video_release_buffer", PASSIVE, "bug"),
     video("VideoPortAllocatePool", "PVOID", "VP_POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag",
           "video_allocate_pool", DISPATCH, "bug"),
-    video("VideoPortFreePool", "VOID", "PVOID Ptr", "video_free_pool", DISPATCH, "hold", "bug"),
+    video("VideoPortFreePool", "VOID", "PVOID Ptr", "video_free_pool", DISPATCH, "bug"),
 
     audio("TransferCodecVerbs",
           "ULONG Count, PHDAUDIO_CODEC_TRANSFER CodecTransfer, PHDAUDIO_TRANSFER_COMPLETE_CALLBACK Callback, "

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.wintypes
 import sys
+from _ctypes import CFuncPtr
 from typing import TYPE_CHECKING, Any
 
 from pybuf import status
@@ -42,35 +43,13 @@ def argument_type(parameter: Parameter) -> Any:
     return kinds.get(parameter.kind) or NUMBERS[parameter.compiled]
 
 
-class Unsigned(ctypes._CFuncPtr):  # type: ignore[misc]
-    """A function that answers a DWORD."""
-
-    _flags_ = KEEPS_GIL
-    _restype_ = ctypes.c_uint32
+def answering(result: Any) -> Any:
+    """The class of functions that keep the GIL and answer a type of ctypes."""
+    return type("Function", (CFuncPtr,), {"_flags_": KEEPS_GIL, "_restype_": result})
 
 
-class Signed(ctypes._CFuncPtr):  # type: ignore[misc]
-    """A function that answers a LONG."""
-
-    _flags_ = KEEPS_GIL
-    _restype_ = ctypes.c_int32
-
-
-class Pointing(ctypes._CFuncPtr):  # type: ignore[misc]
-    """A function that answers a pointer or handle."""
-
-    _flags_ = KEEPS_GIL
-    _restype_ = ctypes.c_void_p
-
-
-class Void(ctypes._CFuncPtr):  # type: ignore[misc]
-    """A function that answers nothing."""
-
-    _flags_ = KEEPS_GIL
-    _restype_ = None
-
-
-RESULTS = {"VP_STATUS": Signed, "NTSTATUS": Signed, "BOOL": Signed, "PVOID": Pointing, "HANDLE": Pointing, "VOID": Void}
+UNSIGNED, SIGNED, POINTING, VOID = map(answering, (ctypes.c_uint32, ctypes.c_int32, ctypes.c_void_p, None))
+RESULTS = {"VP_STATUS": SIGNED, "NTSTATUS": SIGNED, "BOOL": SIGNED, "PVOID": POINTING, "HANDLE": POINTING, "VOID": VOID}
 
 # What is no documented routine, but of use to one: name, result, argument types.
 KERNEL = {
@@ -133,7 +112,7 @@ class WinDLL:
         if found is None:
             raise AttributeError(f"function {name!r} not found")
         result, arguments = found
-        function = RESULTS.get(result, Unsigned)(ENTRIES[f"py_{name}"])
+        function = RESULTS.get(result, UNSIGNED)(ENTRIES[f"py_{name}"])
         function.argtypes = arguments
         function.__name__ = name
         return function
@@ -169,6 +148,34 @@ class Loader:
 
 loader = Loader()
 """The libraries: `pybuf.windll.netapi32` is `loader.netapi32`."""
+
+
+def ras_pointers(form: str) -> ctypes.Structure:
+    """The RAS routines of one session, which Windows hands out as pointers: a structure in the order of the table.
+
+    Parameters
+    ----------
+    form : str
+        What stands before the routines' names in ENTRIES: ``py_``, or ``session_1_`` and so on.
+
+    Returns
+    -------
+    ctypes.Structure
+        Its members are functions of ctypes.
+    """
+    fields = []
+    for routine in ROUTINES:
+        if f"{form}{routine.name}" in ENTRIES and routine.family == "ras":
+            body = {"_argtypes_": tuple(map(argument_type, routine.parameters)), "_flags_": KEEPS_GIL,
+                    "_restype_": ctypes.c_uint32}
+            fields.append((routine.name, type(f"PFN{routine.name.upper()}", (ctypes._CFuncPtr,), body)))  # type: ignore[attr-defined]
+    kind = type("RasPointers", (ctypes.Structure,), {"_fields_": fields})
+    made: ctypes.Structure = kind(*(function(ENTRIES[f"{form}{name}"]) for name, function in fields))
+    return made
+
+
+pointers = ras_pointers("py_")
+"""The pointers of the current machine's own session: ``windll.pointers.RasGetBuffer(byref(p), byref(n))``."""
 
 
 def __getattr__(name: str) -> Any:

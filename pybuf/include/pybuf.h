@@ -129,6 +129,13 @@ typedef struct _RASDIALPARAMSW {
 } RASDIALPARAMSW;
 #pragma pack(pop)
 typedef RASDIALPARAMSW RASDIALPARAMS;
+
+/* What a custom script's library exports under the name RasCustomScriptExecute. pvReserved is a
+ * RASCUSTOMSCRIPTEXTENSIONS *. */
+typedef DWORD (WINAPI *RASCUSTOMSCRIPTEXECUTEFN)(
+    HANDLE hPort, LPCWSTR lpszPhonebook, LPCWSTR lpszEntryName, PFNRASGETBUFFER pfnRasGetBuffer,
+    PFNRASFREEBUFFER pfnRasFreeBuffer, PFNRASSENDBUFFER pfnRasSendBuffer, PFNRASRECEIVEBUFFER pfnRasReceiveBuffer,
+    PFNRASRETRIEVEBUFFER pfnRasRetrieveBuffer, HWND hWnd, RASDIALPARAMS *pRasDialParams, PVOID pvReserved);
 #endif
 
 /* ---- NetApi (lmserver.h, lmwksta.h, lmaccess.h, lmshare.h, lmjoin.h, dsgetdc.h) --------------------------------- */

@@ -1,5 +1,8 @@
-"""The conformance matrix: every row of conformance.csv (its columns are explained in pybuf/README.md) through every
-door that it names.
+"""The conformance matrix: every row of conformance.csv through every door that it names.
+
+A row has the routine, the status and its value, when it is answered, on what that rests (D documented, H from a header,
+T asserted by a test of Wine's, S from an SDK sample, I seen in an implementation, R a reading where the documents are
+silent), its doors (p Python, c ctypes, C, or script) and what the machine is made with.
 
 A row is shown by a scenario, written once for all doors, in the file of its family: ras.py, netapi.py, videoport.py,
 hdaudio.py. A file is found by its name; nothing else is to be edited. A scenario gets a World (conformance.py), makes
@@ -15,6 +18,10 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
 
     @row(6, ras_buffers=2)                                      # what the machine is made with, beside the row's own
     ...  world.on(session).RasFreeBuffer(block)                 # RAS, the pointers of a session
+
+    @row(52)                                                    # run_script; world.door.form is "library" or "callable"
+    def script_is_done(world):
+        return (pybuf.ras.run_script(...).status,)
 
     @row(56)                                                    # NetApi; NULL for an out-pointer (not in Python)
     def null_for_no_bytes(world):
@@ -34,9 +41,13 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
         _, handle, _ = world.on(bus).AllocateRenderDmaEngine(FORMAT, False)
         return world.on(bus).AllocateDmaBuffer(handle, 0)
 
+HD Audio's arrays and structures: SetDmaEngineState takes a list of handles or None; TransferCodecVerbs, through ctypes
+and C, an array of ctypes structures; formats are pybuf.HDAUDIO_STREAM_FORMAT; what GetDeviceInformation fills is not in
+the answer of C. A function that C is to call is one of ctypes.
+
 Test ids are `row-routine-door`. Besides python, ctypes and C, which the matrix counts, every scenario runs with plain
-addresses in Python, in the Microsoft convention of C, and on machines in a guest's address space. Rows whose routine is
-not there are not collected; the last test compares what ran with the matrix.
+addresses in Python, through C's form without a machine, in the Microsoft convention, and on machines in a guest's
+address space. Rows whose routine is not there are not collected; the last test compares what ran with the matrix.
 """
 
 from __future__ import annotations

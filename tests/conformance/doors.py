@@ -83,6 +83,21 @@ class AddressDoor(PythonDoor):
     passes_objects = False
 
 
+def in_c(routine: Routine, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments where C has more or other ones than Python: a count beside an array, a structure to be filled."""
+    if routine.name == "SetDmaEngineState":
+        state, handles = arguments
+        if handles is None:
+            return state, 1, None
+        return state, len(handles), (ctypes.c_uint64 * max(len(handles), 1))(*handles)
+    if routine.name == "GetDeviceInformation":
+        return (ctypes.create_string_buffer(arguments[0].to_bytes(2, "little"), 16),)
+    if routine.name == "TransferCodecVerbs":
+        transfers, callback, context = (*arguments, None, None)[:3]
+        return 0 if transfers is None else len(transfers), transfers, callback, context
+    return arguments
+
+
 class CompiledDoor:
     """What the ctypes and the C door share: outputs are memory that is written."""
 
@@ -99,7 +114,7 @@ class CompiledDoor:
     def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...], missing: str = "", alias: str = ""
              ) -> Answer:
         """`missing`: the output that is NULL; `alias`: the output that is the variable of the first argument."""
-        given = iter(arguments)
+        given = iter(in_c(routine, arguments))
         passed: list[Any] = []
         outputs: list[tuple[Parameter, Any]] = []
         for parameter in routine.parameters[1 if routine.family == "hdaudio" else 0:]:
@@ -174,7 +189,7 @@ class CtypesDoor(CompiledDoor):
 
 class CDoor(CompiledDoor):
     letter, name = "C", "C"
-    is_ms = False
+    table = "with"
 
     def open(self, machine: Any) -> None:
         from pybuf._doors import C_API
@@ -199,6 +214,9 @@ class CDoor(CompiledDoor):
             if isinstance(value, (ctypes.Array, ctypes.Structure)):
                 kept.append(value)
                 value = ctypes.addressof(value)
+            elif isinstance(value, ctypes._CFuncPtr):
+                kept.append(value)
+                value = ctypes.cast(value, ctypes.c_void_p).value
             elif hasattr(value, "extension"):
                 value = value.extension
             elif hasattr(value, "handle"):
@@ -206,7 +224,7 @@ class CDoor(CompiledDoor):
             words[place] = (value or 0) & 0xFFFFFFFFFFFFFFFF
         before = len(self.machine.bug_checks)
         behind = target.pointers if target is not None else None
-        result = self.library.call(self.api, self.behind, int(self.is_ms), routine.name.encode(),
+        result = self.library.call(self.api, self.behind, self.table.encode(), routine.name.encode(),
                                    ctypes.addressof(behind) if behind is not None else None, words)
         found = self.machine.bug_checks[before:]
         assert len(found) <= 1
@@ -217,7 +235,19 @@ class CMsDoor(CDoor):
     """The same in the Microsoft calling convention."""
 
     letter, name = "", "C-ms"
-    is_ms = True
+    table = "with_ms"
+
+
+class CNowDoor(CDoor):
+    """The form without a machine, in a thread that entered it."""
+
+    letter, name = "", "C-now"
+    table = "now"
+
+
+class CNowMsDoor(CDoor):
+    letter, name = "", "C-now-ms"
+    table = "now_ms"
 
 
 class GuestDoor(PythonDoor):
@@ -239,8 +269,19 @@ class CGuestDoor(CDoor):
     pointer_bytes, wchar_bytes = 8, 2
 
 
+class LibraryScript(PythonDoor):
+    """A custom script in a library: RAS calls it. Its scenario runs it and answers (status,)."""
+
+    letter, name, form = "", "script-library", "library"
+
+
+class CallableScript(PythonDoor):
+    letter, name, form = "", "script-callable", "callable"
+
+
 DOORS = (PythonDoor, CtypesDoor, CDoor)
-EXTRA = (AddressDoor, *((CMsDoor,) if IS_X86_64 else ()), GuestDoor, CGuestDoor)
+SCRIPTS = (LibraryScript, CallableScript)
+EXTRA = (AddressDoor, CNowDoor, *((CMsDoor, CNowMsDoor) if IS_X86_64 else ()), GuestDoor, CGuestDoor)
 
 
 def pointer_of(capsule: Any) -> int:
@@ -270,8 +311,8 @@ def written_door() -> str:
              "DWORD last_error(const pybuf_api *api) { return api->get_last_error(); }",
              "void *behind(const pybuf_api *api, struct _object *of) { return api->machine_from_object(of); }",
              "",
-             "uint64_t call(const pybuf_api *api, pybuf_machine *m, int is_ms, const char *name, void *target,",
-             "              const uint64_t *a) {"]
+             "static uint64_t call_one(const pybuf_api *api, pybuf_machine *m, const char *table, const char *name,",
+             "                         void *target, const uint64_t *a) {"]
     for routine in ROUTINES:
         if not routine.core or routine.family == "hdaudio":
             continue
@@ -283,8 +324,10 @@ def written_door() -> str:
         if routine.family == "ras":
             place = [each.name for each in ROUTINES].index(routine.name)
             lines += [f"        if (target != NULL) return ((PFN{routine.name.upper()} *)target)[{place}]({given});"]
-        lines += [f"        if (is_ms) {{ {answer}api->with_ms.{routine.name}(m, {given});{end} }}",
-                  f"        {answer}api->with.{routine.name}(m, {given});{end}", "    }"]
+        for table, first in (("with", "m, "), ("with_ms", "m, "), ("now", ""), ("now_ms", "")):
+            lines += [f'        if (strcmp(table, "{table}") == 0) {{ {answer}api->{table}.{routine.name}'
+                      f"({first}{given});{end} }}"]
+        lines += ["    }"]
     kinds = {"HDAUDIO_BUS_INTERFACE_V2": lambda name: "Contiguous" not in name and name != "SetupDmaEngineWithBdl",
              "HDAUDIO_BUS_INTERFACE_BDL": lambda name: "Contiguous" in name or name == "SetupDmaEngineWithBdl"}
     for routine in ROUTINES:
@@ -294,7 +337,13 @@ def written_door() -> str:
             call = f"(({struct} *)target)->{routine.name}((({struct} *)target)->Context{given})"
             lines += [f'    if (strcmp(name, "{routine.name}") == 0) {{ '
                       + (f"{call}; return 0; }}" if routine.result == "VOID" else f"return (uint64_t){call}; }}")]
-    return "\n".join([*lines, "    return ~0ull;", "}", ""])
+    return "\n".join([
+        *lines, "    return ~0ull;", "}", "",
+        "uint64_t call(const pybuf_api *api, pybuf_machine *m, const char *table, const char *name, void *target,",
+        "              const uint64_t *a) {",
+        '    pybuf_machine *before = api->machine_enter(strncmp(table, "now", 3) == 0 ? m : NULL);',
+        "    uint64_t answer = call_one(api, m, table, name, target, a);",
+        "    api->machine_enter(before);", "    return answer;", "}", ""])
 
 
 @cache
@@ -317,6 +366,6 @@ def compiled_door() -> ctypes.CDLL:
     library.set_last_error.restype = None
     library.set_last_error.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
     library.call.restype = ctypes.c_uint64
-    library.call.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p,
+    library.call.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p,
                              ctypes.c_void_p)
     return library

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from poolcore import AddressSpace, DoubleFreeError, Events, Fill, FreeError, LowMemory, Pool, Quarantine, Verdict
+from poolcore import (
+    AddressSpace,
+    DoubleFreeError,
+    Events,
+    Fill,
+    FreeError,
+    LowMemory,
+    Pool,
+    PoolExhausted,
+    Quarantine,
+    Verdict,
+)
 
 POOLS: dict[str, Callable[[], dict[str, Any]]] = {
     "plain": dict,
@@ -164,3 +175,12 @@ def test_on_copy_gives_the_block_that_is_being_moved_to_another_buffer() -> None
         assert others[0].is_live
         assert pool.stats().live_blocks == 1
         assert pool.check() is None
+
+
+def test_on_copy_frees_what_it_was_to_copy_to() -> None:
+    with Pool(memory=AddressSpace(1 << 40, 1 << 24, on_copy=lambda to, source, size: pool.free(to))) as pool:
+        address = pool.alloc(100)
+        with pytest.raises(PoolExhausted):
+            pool.realloc(address, 60_000)
+        assert pool.block_at(address).size == 100
+        assert pool.stats().live_blocks == 1

@@ -26,7 +26,8 @@ LAYERS = (
     ("poolcore._python",),
     ("poolcore._capi",),
     ("poolcore",),
-    ("pybuf.status", "pybuf._status", "pybuf.errors", "pybuf.routines", "pybuf._platform"),
+    ("pybuf.status", "pybuf._status", "pybuf.errors", "pybuf.routines", "pybuf.layouts",
+     "pybuf._platform"),
     ("pybuf._machine",),
     ("pybuf._ras", "pybuf._netapi", "pybuf._videoport", "pybuf._hdaudio"),
     ("pybuf.network", "pybuf.ras", "pybuf.netapi", "pybuf.videoport", "pybuf.hdaudio"),
@@ -139,6 +140,15 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_import_loads_poolcore_alone():
     assert loaded_by("import poolcore") == {"poolcore"}
+
+
+def test_import_loads_pybuf_alone():
+    assert loaded_by("import pybuf") == {"pybuf"}
+
+
+def test_an_error_or_a_status_loads_no_extension():
+    for statement in ("import pybuf; pybuf.RasError", "import pybuf; pybuf.RasStatus"):
+        assert {name for name in loaded_by(statement) if name.startswith(("pybuf._", "poolcore"))} == set()
 
 
 def test_using_a_pool_loads_only_modules_of_poolcore():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from poolcore import AddressSpace, FreeError, LowMemory, Pool, PoolExhausted, Quarantine, Verdict
+from poolcore import AddressSpace, Events, FreeError, LowMemory, Pool, PoolExhausted, Quarantine, Verdict
 
 BASE, SIZE, GRANULE = 1 << 40, 1 << 28, 1 << 16
 LONG = 70 * GRANULE         # a run of its own mapping
@@ -469,3 +469,25 @@ def test_threads_that_call_all_the_time_never_meet_half_a_restore(is_mapped: boo
         guest.assert_whole()
     pool.close()
     assert not is_mapped or not guest.pages
+
+
+def test_a_snapshot_with_more_live_than_the_limits_allow_is_refused() -> None:
+    with Pool(memory=AddressSpace(BASE, SIZE)) as full:
+        full.alloc_many(100, 3)
+        snapshot = full.snapshot()
+    for limits in ({"limit_blocks": 2}, {"limit_bytes": 299}):
+        with Pool(memory=AddressSpace(BASE, SIZE), **limits) as pool:
+            with pytest.raises(ValueError, match="limits"):
+                pool.restore(snapshot)
+            assert pool.stats().live_blocks == 0
+            assert pool.check() is None
+
+
+def test_a_fresh_pool_has_no_events_of_its_snapshot() -> None:
+    with Pool(memory=AddressSpace(BASE, SIZE), policies=[Events()]) as pool:
+        pool.alloc(100)
+        snapshot = pool.snapshot()
+    with Pool(memory=AddressSpace(BASE, SIZE), policies=[Events()]) as pool:
+        pool.restore(snapshot)
+        pool.alloc(200)
+        assert [(event.sequence, event.size) for event in pool.events()] == [(2, 200)]

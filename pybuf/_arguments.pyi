@@ -1,0 +1,23 @@
+from typing import Any, final
+
+@final
+class Address:
+    def from_param(self, argument: object) -> Any: ...
+
+@final
+class Number:
+    def __init__(self, bits: int) -> None: ...
+    def from_param(self, argument: object) -> Any: ...
+
+@final
+class Out:
+    def __init__(self, size: int) -> None: ...
+    def from_param(self, argument: object) -> Any: ...
+
+@final
+class Text:
+    def from_param(self, argument: object) -> Any: ...
+
+@final
+class Structured:
+    def from_param(self, argument: object) -> Any: ...
