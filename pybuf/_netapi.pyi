@@ -1,4 +1,4 @@
-# ruff: noqa: A002  # the parameters are called as in the table of the routines
+# the parameters are called as in the table of the routines
 from typing import Any, SupportsIndex, TypeAlias
 from uuid import UUID
 

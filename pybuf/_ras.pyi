@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N815 (names are those of ras.h)
+# ruff: noqa: N815 (names are those of ras.h)
 
 import ctypes
 from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias

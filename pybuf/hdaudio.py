@@ -322,7 +322,7 @@ def structure_of(interface: BusInterface) -> ctypes.Structure:
     addresses = {}
     for name in ("InterfaceReference", "InterfaceDereference", *names_of(type(interface))):
         if name in REFERENCES:
-            base, arguments, address = windll.Void, (windll.ADDRESS,), REFERENCES[name]
+            base, arguments, address = windll.VOID, (windll.ADDRESS,), REFERENCES[name]
         else:
             base = windll.RESULTS[table[name].result]
             arguments = tuple(map(windll.argument_type, table[name].parameters))

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from poolcore import Buffer
     from pybuf._videoport import Device
     from pybuf.errors import BugCheck
-    from pybuf.ras import Ras
-    from pybuf.network import Network
     from pybuf.hdaudio import HdAudioBus
+    from pybuf.network import Network
+    from pybuf.ras import Ras
 
 __all__ = [
     "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
