@@ -63,6 +63,8 @@ _HOMES = {
     "User": "pybuf.network",
     # pybuf.hdaudio
     "Codec": "pybuf.hdaudio",
+    "CodecResponse": "pybuf.hdaudio",
+    "CodecTransfer": "pybuf.hdaudio",
     "HDAUDIO_BUS_INTERFACE": "pybuf.hdaudio",
     "HDAUDIO_BUS_INTERFACE_BDL": "pybuf.hdaudio",
     "HDAUDIO_BUS_INTERFACE_V2": "pybuf.hdaudio",

@@ -17,6 +17,15 @@ from pybuf.errors import NetApiError as NetApiError
 from pybuf.errors import PybufError as PybufError
 from pybuf.errors import RasError as RasError
 from pybuf.errors import VideoPortError as VideoPortError
+from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE as HDAUDIO_BUS_INTERFACE
+from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE_BDL as HDAUDIO_BUS_INTERFACE_BDL
+from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE_V2 as HDAUDIO_BUS_INTERFACE_V2
+from pybuf.hdaudio import HDAUDIO_STREAM_FORMAT as HDAUDIO_STREAM_FORMAT
+from pybuf.hdaudio import Codec as Codec
+from pybuf.hdaudio import CodecResponse as CodecResponse
+from pybuf.hdaudio import CodecTransfer as CodecTransfer
+from pybuf.hdaudio import HdAudioBus as HdAudioBus
+from pybuf.hdaudio import LoopbackCodec as LoopbackCodec
 from pybuf.machine import APC_LEVEL as APC_LEVEL
 from pybuf.machine import DISPATCH_LEVEL as DISPATCH_LEVEL
 from pybuf.machine import PASSIVE_LEVEL as PASSIVE_LEVEL

@@ -19,6 +19,8 @@ cdef enum:
     FRAGMENTS_MAX = 256
     EVENTS_MAX = 64
     PAGE_BYTES = 4096
+    CODECS_MAX = 15
+    TAGS_MAX = 64
 
 cdef enum:
     BUFFER_NONE = 0
@@ -65,8 +67,32 @@ cdef struct mdl_t:
     uint32_t byte_count
     uint32_t byte_offset
 
+# HDAUDIO_CODEC_TRANSFER: of the response bit 63 says that it is valid, bit 36 that it is unsolicited.
+cdef struct transfer_t:
+    uint32_t command
+    uint64_t response
+
 cdef struct audio_t
 cdef struct client_t
+
+# Verbs on their way to codecs; in a block of POOL_AUDIO.
+cdef struct verbs_t:
+    due_t due
+    audio_t *audio
+    verbs_t *next
+    transfer_t *transfers
+    uint32_t count
+    uint8_t is_owned            # `transfers` is freed with it
+    uint8_t call                # CALL_*
+    void *callback
+    uint64_t context
+
+# What is called for a tag of a codec.
+cdef struct listener_t:
+    client_t *client            # NULL: free
+    void *callback
+    uint64_t context
+    uint8_t call
 
 cdef struct engine_t:
     client_t *client            # NULL: free
@@ -127,6 +153,8 @@ cdef struct audio_t:
     uint32_t sinks              # mask of those that take what is rendered
     uint32_t sources            # mask of those that give what is captured
     uint32_t *registers         # a page: the wall clock, then each engine's position
+    verbs_t *verbs              # that are on their way
+    listener_t listeners[CODECS_MAX][TAGS_MAX]
     uint8_t is_moving           # a thread moves bytes
     due_t due
 
@@ -159,3 +187,8 @@ cdef void audio_resource_information(client_t *client, uint8_t *codec, uint8_t *
 cdef uint32_t audio_device_information(client_t *client, void *information) noexcept nogil
 cdef uint32_t audio_register_event(client_t *client, uint64_t handle, uint64_t event) noexcept nogil
 cdef uint32_t audio_unregister_event(client_t *client, uint64_t handle, uint64_t event) noexcept nogil
+cdef uint32_t audio_register_callback(client_t *client, void *routine, uint64_t context, uint8_t *tag, int call
+                                      ) noexcept nogil
+cdef uint32_t audio_unregister_callback(client_t *client, uint8_t tag) noexcept nogil
+cdef uint32_t audio_transfer_verbs(client_t *client, uint32_t count, void *transfers, void *callback, uint64_t context,
+                                   int call) noexcept nogil

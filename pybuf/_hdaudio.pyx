@@ -18,9 +18,10 @@ from pybuf._machine cimport (
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_map, os_release, os_unlock, rarely
 from pybuf._status cimport (
-    SPACE_NT, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_NO_SUCH_DEVICE,
-    STATUS_UNSUCCESSFUL,
+    SPACE_NT, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_NOT_READY,
+    STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NO_MEMORY,
+    STATUS_NO_SUCH_DEVICE, STATUS_UNSUCCESSFUL,
 )
 
 from collections import namedtuple
@@ -40,13 +41,22 @@ import_poolcore()
 
 ctypedef void (*isr_t)(void *context, uint32_t mask) noexcept nogil
 ctypedef void (__stdcall *isr_ms_t)(void *context, uint32_t mask) noexcept nogil
+ctypedef void (*unsolicited_t)(uint64_t response, void *context) noexcept nogil
+ctypedef void (__stdcall *unsolicited_ms_t)(uint64_t response, void *context) noexcept nogil
+ctypedef void (*transferred_t)(void *transfers, void *context) noexcept nogil
+ctypedef void (__stdcall *transferred_ms_t)(void *transfers, void *context) noexcept nogil
 
 cdef enum:
     DIRQL = 5                   # of the controller's interrupt
     BUFFER_COMPLETE = 4         # bit 2 of what an ISR is told
     MDL_MAPPED = 1
+    VERB_TICKS = 500            # a frame of the link
+
+cdef uint64_t IS_VALID = <uint64_t>1 << 63
+cdef uint64_t IS_UNSOLICITED = <uint64_t>1 << 36
 
 cdef uint32_t RESOURCE_INFORMATION = NUMBERS["GetResourceInformation"]
+cdef uint8_t TRANSFER = NUMBERS["TransferCodecVerbs"]
 cdef uint8_t ALLOCATE = NUMBERS["AllocateDmaBuffer"]
 cdef uint8_t ALLOCATE_NOTIFIED = NUMBERS["AllocateDmaBufferWithNotification"]
 cdef uint8_t ALLOCATE_CONTIGUOUS = NUMBERS["AllocateContiguousDmaBuffer"]
@@ -114,6 +124,13 @@ cdef void client_end(client_t *client) noexcept nogil:
             engine.state = STATE_RESET
             pair = buffer_end(audio, engine)
             engine_end(audio, engine)
+        os_unlock(&audio.lock)
+        pair_drop(pair)
+    for i in range(TAGS_MAX):
+        os_lock(&audio.lock)
+        pair = NULL
+        if audio.listeners[client.codec][i].client == client:
+            pair = listener_end(&audio.listeners[client.codec][i])
         os_unlock(&audio.lock)
         pair_drop(pair)
 
@@ -1090,10 +1107,241 @@ cdef uint32_t audio_unregister_event(client_t *client, uint64_t handle, uint64_t
     return status
 
 
+# ---- codecs: callbacks and verbs ------------------------------------------------------------------------
+
+cdef void *listener_end(listener_t *listener) noexcept nogil:
+    """Under the lock. Answers a pair for pair_drop, or NULL."""
+    cdef void *pair = listener.callback if listener.call == CALL_PYTHON else NULL
+    listener.client = NULL
+    listener.callback = NULL
+    return pair
+
+
+cdef uint32_t audio_register_callback(client_t *client, void *routine, uint64_t context, uint8_t *tag, int call
+                                      ) noexcept nogil:
+    cdef listener_t *listeners
+    cdef uint32_t i = 0
+    cdef uint32_t status = status_before(client)
+    if status:
+        return status
+    if routine == NULL or tag == NULL:
+        return STATUS_INVALID_PARAMETER
+    listeners = client.audio.listeners[client.codec]
+    os_lock(&client.audio.lock)
+    while i < TAGS_MAX and listeners[i].client != NULL:
+        i += 1
+    if i == TAGS_MAX:
+        status = STATUS_INSUFFICIENT_RESOURCES
+    else:
+        listeners[i].client = client
+        listeners[i].callback = routine
+        listeners[i].context = context
+        listeners[i].call = call
+        tag[0] = <uint8_t>i
+    os_unlock(&client.audio.lock)
+    return status
+
+
+cdef uint32_t audio_unregister_callback(client_t *client, uint8_t tag) noexcept nogil:
+    cdef void *pair = NULL
+    cdef uint32_t status = status_before(client)
+    if status:
+        return status
+    os_lock(&client.audio.lock)
+    if tag >= TAGS_MAX or client.audio.listeners[client.codec][tag].client != client:
+        status = STATUS_INVALID_PARAMETER
+    else:
+        pair = listener_end(&client.audio.listeners[client.codec][tag])
+    os_unlock(&client.audio.lock)
+    pair_drop(pair)
+    return status
+
+
+cdef uint32_t codecs_answer(audio_t *audio, transfer_t *transfers, uint32_t count, bint is_asked_now
+                            ) noexcept with gil:
+    """Fills the responses; one that no codec gave is not valid. `is_asked_now`: only whether the codecs are there."""
+    cdef uint32_t status = 0
+    cdef uint32_t i
+    cdef dict codecs
+    if audio.bus == NULL:
+        return STATUS_NO_SUCH_DEVICE
+    codecs = {codec.address: codec for codec in (<object>audio.bus).codecs}
+    for i in range(count):
+        codec = codecs.get(transfers[i].command >> 28)
+        if is_asked_now:
+            if codec is not None and codec.is_gone:
+                return STATUS_DEVICE_NOT_CONNECTED
+            continue
+        transfers[i].response = 0
+        if codec is None or codec.is_gone:
+            continue
+        if codec.is_silent:
+            status = STATUS_IO_TIMEOUT
+            continue
+        try:
+            answer = dword_of_argument(codec.respond(transfers[i].command), "a codec's response")
+            transfers[i].response = IS_VALID | <uint64_t>(transfers[i].command >> 28) << 32 | <uint32_t>answer
+        except BaseException:
+            callback_raised(audio.machine, codec)
+    return status
+
+
+cdef uint32_t audio_transfer_verbs(client_t *client, uint32_t count, void *transfers, void *callback, uint64_t context,
+                                   int call) noexcept nogil:
+    return verbs_send(client, count, <transfer_t *>transfers, callback, context, call, False)
+
+
+cdef uint32_t verbs_send(client_t *client, uint32_t count, transfer_t *transfers, void *callback, uint64_t context,
+                         int call, bint is_owned) noexcept nogil:
+    cdef audio_t *audio
+    cdef verbs_t *verbs
+    cdef uint32_t status
+    if client == NULL:
+        return STATUS_NO_SUCH_DEVICE
+    if irql_now() > (PASSIVE_LEVEL if callback == NULL else DISPATCH_LEVEL):
+        return STATUS_UNSUCCESSFUL
+    if count == 0:
+        return 0
+    if transfers == NULL:
+        return STATUS_INVALID_PARAMETER
+    audio = client.audio
+    verbs = <verbs_t *>block_take(audio, sizeof(verbs_t), TRANSFER)
+    if verbs == NULL:
+        return STATUS_NO_MEMORY
+    status = codecs_answer(audio, transfers, count, True)
+    if status == 0 and callback == NULL:
+        status = codecs_answer(audio, transfers, count, False)
+    if status != 0 or callback == NULL:
+        block_give(audio, <uint64_t>verbs)
+        return status
+    memset(verbs, 0, sizeof(verbs_t))
+    verbs.audio = audio
+    verbs.transfers = transfers
+    verbs.count = count
+    verbs.is_owned = is_owned
+    verbs.callback = callback
+    verbs.context = context
+    verbs.call = call
+    verbs.due.call = verbs_due
+    verbs.due.context = verbs
+    os_lock(&audio.lock)
+    verbs.next = audio.verbs
+    audio.verbs = verbs
+    os_unlock(&audio.lock)
+    due_add(audio.machine, &verbs.due, clock_now(audio.machine) + <uint64_t>count * VERB_TICKS)
+    return 0
+
+
+cdef void verbs_unlink(verbs_t *verbs) noexcept nogil:
+    """Under the lock."""
+    cdef verbs_t **place = &verbs.audio.verbs
+    while place[0] != verbs:
+        place = &place[0].next
+    place[0] = verbs.next
+
+
+cdef void verbs_due(machine_t *machine, void *context, uint64_t tick) noexcept nogil:
+    cdef verbs_t *found = <verbs_t *>context
+    cdef verbs_t verbs = found[0]
+    cdef audio_t *audio = verbs.audio
+    cdef uint32_t before
+    os_lock(&audio.lock)
+    verbs_unlink(found)
+    os_unlock(&audio.lock)
+    block_give(audio, <uint64_t>found)
+    codecs_answer(audio, verbs.transfers, verbs.count, False)
+    before = irql_set(DISPATCH_LEVEL)
+    if verbs.call == CALL_PYTHON:
+        transferred_python(audio, &verbs)
+    elif verbs.call == CALL_MS:
+        (<transferred_ms_t>verbs.callback)(verbs.transfers, <void *>verbs.context)
+    else:
+        (<transferred_t>verbs.callback)(verbs.transfers, <void *>verbs.context)
+    irql_set(before)
+    if verbs.is_owned:
+        free(verbs.transfers)
+
+
+cdef object response_object(uint64_t response):
+    return CodecResponse(<uint32_t>response, response >> 32 & 15, bool(response & IS_UNSOLICITED),
+                         bool(response >> 62 & 1), bool(response & IS_VALID))
+
+
+cdef int responses_copy(list transfers, const transfer_t *filled) except -1:
+    cdef uint32_t i
+    for i in range(len(transfers)):
+        transfers[i].response = response_object(filled[i].response)
+    return 0
+
+
+cdef void transferred_python(audio_t *audio, const verbs_t *verbs) noexcept with gil:
+    cdef object triple = <object><PyObject *>verbs.callback
+    Py_DECREF(<PyObject *>verbs.callback)
+    function, context, transfers = triple
+    try:
+        responses_copy(transfers, verbs.transfers)
+        function(transfers, context)
+    except BaseException:
+        callback_raised(audio.machine, function)
+
+
+cdef void listener_call(audio_t *audio, uint8_t codec, uint8_t tag, uint64_t response) noexcept nogil:
+    """Nothing happens when nobody listens."""
+    cdef listener_t listener
+    cdef uint32_t before
+    os_lock(&audio.lock)
+    listener = audio.listeners[codec][tag]
+    os_unlock(&audio.lock)
+    if listener.client == NULL:
+        return
+    before = irql_set(DISPATCH_LEVEL)
+    if listener.call == CALL_PYTHON:
+        listener_python(audio, codec, tag, response)
+    elif listener.call == CALL_MS:
+        (<unsolicited_ms_t>listener.callback)(response, <void *>listener.context)
+    else:
+        (<unsolicited_t>listener.callback)(response, <void *>listener.context)
+    irql_set(before)
+
+
+cdef void listener_python(audio_t *audio, uint8_t codec, uint8_t tag, uint64_t response) noexcept with gil:
+    cdef listener_t *listener = &audio.listeners[codec][tag]
+    cdef PyObject *pair = NULL
+    # A pair is dropped with the GIL, after it was taken out under the lock.
+    os_lock(&audio.lock)
+    if listener.client != NULL and listener.call == CALL_PYTHON:
+        pair = <PyObject *>listener.callback
+        Py_INCREF(pair)
+    os_unlock(&audio.lock)
+    if pair == NULL:
+        return
+    function, context = <object>pair
+    Py_DECREF(pair)
+    try:
+        function(response_object(response), context)
+    except BaseException:
+        callback_raised(audio.machine, function)
+
+
+def unsolicited(MachineBase machine not None, uint8_t codec, uint8_t tag, uint32_t response):
+    """A codec's unsolicited response, for whoever registered its tag."""
+    cdef audio_t *audio
+    cdef uint64_t word = IS_VALID | IS_UNSOLICITED | <uint64_t>codec << 32
+    machine_is_open_or_raise(machine)
+    audio = <audio_t *>machine.machine.families[FAMILY_AUDIO]
+    word |= <uint32_t>(<uint32_t>tag << 26) | (response & 0x03FFFFFF)
+    outer = callbacks_enter(machine)
+    try:
+        listener_call(audio, codec, tag, word)
+    finally:
+        callbacks_leave(machine, outer)
+
+
 # ---- the machine's bus ----------------------------------------------------------------------------------
 
 cdef void audio_closing(machine_t *machine) noexcept:
     cdef audio_t *audio = <audio_t *>machine.families[FAMILY_AUDIO]
+    cdef verbs_t *verbs
     cdef uint32_t i
     if audio == NULL:
         return
@@ -1101,6 +1349,14 @@ cdef void audio_closing(machine_t *machine) noexcept:
         if clients[i].context != 0 and clients[i].audio == audio:
             client_end(&clients[i])
     due_remove(machine, &audio.due)
+    while audio.verbs != NULL:
+        verbs = audio.verbs
+        due_remove(machine, &verbs.due)
+        verbs_unlink(verbs)
+        if verbs.call == CALL_PYTHON:
+            pair_drop(verbs.callback)
+        if verbs.is_owned:
+            free(verbs.transfers)
     audio.bus = NULL
 
 
@@ -1749,6 +2005,131 @@ cdef class BusInterface:
         return answered(0), DeviceInformation(out.Size, out.DeviceVersion, out.DriverVersion, out.CodecsDetected,
                                               bool(out.IsStripingSupported), *more)
 
+    def RegisterEventCallback(self, routine, context):
+        """Has a routine called for the codec's unsolicited responses, and gives it a tag of the codec.
+
+        Parameters
+        ----------
+        routine : callable
+            ``routine(response, context)``, with a CodecResponse.
+        context : object
+            What it gets.
+
+        Returns
+        -------
+        status : NtStatus
+            STATUS_SUCCESS. STATUS_INSUFFICIENT_RESOURCES: all 64 tags of the codec are taken, by any of its clients.
+            STATUS_INVALID_PARAMETER: None (NULL), or (C, ctypes) a NULL pointer for the tag. STATUS_UNSUCCESSFUL: the
+            IRQL is above PASSIVE_LEVEL. STATUS_NO_SUCH_DEVICE: the context is none.
+        tag : int or None
+            The lowest that was free; None unless STATUS_SUCCESS.
+
+        Notes
+        -----
+        IRQL: PASSIVE_LEVEL; the routine runs at DISPATCH_LEVEL.
+
+        Source: hdaudio.h,
+        https://learn.microsoft.com/windows-hardware/drivers/ddi/hdaudio/nc-hdaudio-pregister_event_callback
+        """
+        cdef client_t *client = self.client()
+        cdef uint8_t tag = 0
+        cdef uint32_t status
+        cdef object pair = (routine, context)
+        if routine is not None and not callable(routine):
+            raise TypeError(f"routine is a function, not {type(routine).__name__} ({routine!r})")
+        Py_INCREF(<PyObject *>pair)
+        status = audio_register_callback(client, NULL if routine is None else <void *>pair, 0, &tag, CALL_PYTHON)
+        if status != 0:
+            Py_DECREF(<PyObject *>pair)
+        return answered(status), (tag if status == 0 else None)
+
+    def UnregisterEventCallback(self, tag):
+        """Takes back RegisterEventCallback; the tag may be given again.
+
+        Parameters
+        ----------
+        tag : int
+            What was answered. Modulo 256.
+
+        Returns
+        -------
+        NtStatus
+            STATUS_SUCCESS. STATUS_INVALID_PARAMETER: this client did not register the tag. STATUS_UNSUCCESSFUL: the
+            IRQL is above PASSIVE_LEVEL. STATUS_NO_SUCH_DEVICE: the context is none.
+
+        Notes
+        -----
+        IRQL: PASSIVE_LEVEL.
+
+        Source: hdaudio.h,
+        https://learn.microsoft.com/windows-hardware/drivers/ddi/hdaudio/nc-hdaudio-punregister_event_callback
+        """
+        cdef client_t *client = self.client()
+        return answered(audio_unregister_callback(client, <uint8_t>unsigned_of_argument(tag, "tag", 8)))
+
+    def TransferCodecVerbs(self, transfers, callback=None, context=None):
+        """Sends verbs to codecs, and brings their responses.
+
+        Parameters
+        ----------
+        transfers : sequence of CodecTransfer
+            Each with its command; its response is filled in place.
+        callback : callable, optional
+            ``callback(transfers, context)`` is called when all are through. None waits for them, without the clock.
+        context : object
+            What it gets.
+
+        Returns
+        -------
+        NtStatus
+            STATUS_SUCCESS: all are through, or queued; ``response.IsValid`` of each says whether a codec answered.
+            STATUS_NO_MEMORY: no memory for the queue. STATUS_UNSUCCESSFUL: the IRQL is above PASSIVE_LEVEL without a
+            callback, or above DISPATCH_LEVEL. STATUS_DEVICE_NOT_CONNECTED: a codec is gone. STATUS_IO_TIMEOUT: not all
+            answered in time. STATUS_NO_SUCH_DEVICE: the context is none. In C and through ctypes
+            STATUS_INVALID_PARAMETER: a NULL array.
+
+        Notes
+        -----
+        IRQL: PASSIVE_LEVEL; with a callback, which runs at DISPATCH_LEVEL, DISPATCH_LEVEL or lower.
+
+        Source: hdaudio.h,
+        https://learn.microsoft.com/windows-hardware/drivers/ddi/hdaudio/nc-hdaudio-ptransfer_codec_verbs
+        """
+        cdef client_t *client = self.client()
+        cdef list given = list(transfers)
+        cdef uint32_t count = <uint32_t>len(given)
+        cdef transfer_t *array
+        cdef uint32_t status = 0
+        cdef uint32_t i
+        cdef object triple = (callback, context, given)
+        cdef object outer = None
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback is a function or None, not {type(callback).__name__} ({callback!r})")
+        commands = [dword_of_argument(each.command, "command") for each in given]
+        array = <transfer_t *>calloc(count + 1, sizeof(transfer_t))
+        if array == NULL:
+            raise MemoryError("no memory for the verbs")
+        for i in range(count):
+            array[i].command = commands[i]
+        if callback is not None:
+            Py_INCREF(<PyObject *>triple)
+            status = verbs_send(client, count, array, <void *>triple, 0, CALL_PYTHON, True)
+            if status != 0 or count == 0:
+                Py_DECREF(<PyObject *>triple)
+                free(array)
+            return answered(status)
+        if self.machine is not None:
+            outer = callbacks_enter(<MachineBase>self.machine)
+        try:
+            status = verbs_send(client, count, array, NULL, 0, CALL_PLATFORM, False)
+            if status == 0 or status == STATUS_IO_TIMEOUT:
+                responses_copy(given, array)
+        finally:
+            free(array)
+            if outer is not None:
+                callbacks_leave(<MachineBase>self.machine, outer)
+        return answered(status)
+
     @property
     def pointers(self):
         """The interface as C and ctypes have it: a ctypes Structure in the real layout, whose members are called with
@@ -1763,6 +2144,15 @@ class DeviceInformation(namedtuple("DeviceInformation", (
         "Size", "DeviceVersion", "DriverVersion", "CodecsDetected", "IsStripingSupported", "CtrlRevision",
         "CtrlVendorId", "CtrlDeviceId"))):
     """What GetDeviceInformation answers: the members of HDAUDIO_DEVICE_INFORMATION_V2."""
+
+    __slots__ = ()
+
+
+class CodecResponse(namedtuple("CodecResponse", (
+        "Response", "SDataIn", "IsUnsolicitedResponse", "HasFifoOverrun", "IsValid"))):
+    """What a codec answered: the members of HDAUDIO_CODEC_RESPONSE. An unsolicited Response has its tag in the top six
+    bits.
+    """
 
     __slots__ = ()
 

@@ -23,11 +23,13 @@ from pybuf._hdaudio import (
     HDAUDIO_BUS_INTERFACE_V2,
     REFERENCES,
     BusInterface,
+    CodecResponse,
     bus_attach,
     context_new,
     engine_stick,
     interface_new,
     structures_by,
+    unsolicited,
 )
 from pybuf.errors import HdAudioError
 from pybuf.routines import ROUTINES
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
     from pybuf._machine import MachineBase
 
 __all__ = [
-    "Codec", "HDAUDIO_BUS_INTERFACE", "HDAUDIO_BUS_INTERFACE_BDL", "HDAUDIO_BUS_INTERFACE_V2", "HDAUDIO_STREAM_FORMAT",
-    "HdAudioBus", "LoopbackCodec",
+    "Codec", "CodecResponse", "CodecTransfer", "HDAUDIO_BUS_INTERFACE", "HDAUDIO_BUS_INTERFACE_BDL",
+    "HDAUDIO_BUS_INTERFACE_V2", "HDAUDIO_STREAM_FORMAT", "HdAudioBus", "LoopbackCodec",
 ]
 
 INTERFACES = {uuid.UUID(kind.guid): kind
@@ -78,10 +80,20 @@ class Codec:
         ``sink(stream_id, data)`` gets the bytes that render engines send, in order.
     source : callable, optional
         ``source(stream_id, size)`` gives the bytes that a capture engine receives; what is missing is silence.
+    respond : callable, optional
+        ``respond(command)`` answers a verb with 32 bits; by default 0.
+
+    Attributes
+    ----------
+    is_silent : bool
+        It answers no verb any more.
+    is_gone : bool
+        It is not connected any more.
     """
 
     def __init__(self, address: int = 0, *, sink: Callable[[int, bytes], object] | None = None,
-                 source: Callable[[int, int], bytes] | None = None) -> None:
+                 source: Callable[[int, int], bytes] | None = None,
+                 respond: Callable[[int], int] = lambda command: 0) -> None:
         if not 0 <= address <= 14:
             raise ValueError(f"a codec's address is 0 to 14, not {address!r}")
         for name, call in (("sink", sink), ("source", source)):
@@ -90,6 +102,9 @@ class Codec:
         self._address = address
         self._sink = sink
         self._source = source
+        self.respond = respond
+        self.is_silent = False
+        self.is_gone = False
 
     @property
     def address(self) -> int:
@@ -105,6 +120,25 @@ class Codec:
     def source(self) -> Callable[[int, int], bytes] | None:
         """What gives the bytes that are captured."""
         return self._source
+
+
+class CodecTransfer:
+    """A verb for TransferCodecVerbs: ``CodecTransfer(command)``.
+
+    Attributes
+    ----------
+    command : int
+        32 bits: the codec's address is the top four, the node the next eight.
+    response : CodecResponse or None
+        What the codec answered; None before.
+    """
+
+    def __init__(self, command: int) -> None:
+        self.command = command
+        self.response: CodecResponse | None = None
+
+    def __repr__(self) -> str:
+        return f"CodecTransfer({self.command:#010x}, response={self.response})"
 
 
 class LoopbackCodec(Codec):
@@ -228,6 +262,22 @@ class HdAudioBus:
         except LookupError as error:
             raise HdAudioError("IRP_MN_QUERY_INTERFACE", NtStatus.STATUS_NO_SUCH_DEVICE, str(error)) from None
 
+    def unsolicited(self, codec: int, tag: int, response: int) -> None:
+        """Sends an unsolicited response of a codec to the callback that RegisterEventCallback gave the tag, if any.
+
+        Parameters
+        ----------
+        codec : int
+            The codec's address.
+        tag : int
+            From 0 to 63.
+        response : int
+            26 bits.
+        """
+        if codec not in [each.address for each in self.codecs] or not 0 <= tag <= 63 or not 0 <= response < 1 << 26:
+            raise ValueError(f"no codec at {codec!r}, or no tag {tag!r} (0 to 63), or {response!r} has over 26 bits")
+        unsolicited(self._attached(), codec, tag, response)
+
     def stick(self, handle: int, is_stuck: bool = True) -> None:
         """Has a DMA engine fail to be programmed in time from now on: STATUS_DEVICE_NOT_READY; or not any more."""
         engine_stick(self._attached(), handle, is_stuck)
@@ -272,7 +322,7 @@ def structure_of(interface: BusInterface) -> ctypes.Structure:
     addresses = {}
     for name in ("InterfaceReference", "InterfaceDereference", *names_of(type(interface))):
         if name in REFERENCES:
-            base, arguments, address = windll.Void, (windll.ADDRESS,), REFERENCES[name]
+            base, arguments, address = windll.VOID, (windll.ADDRESS,), REFERENCES[name]
         else:
             base = windll.RESULTS[table[name].result]
             arguments = tuple(map(windll.argument_type, table[name].parameters))
