@@ -8,14 +8,14 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from poolcore cimport heap_alloc_fast, heap_free_fast, heap_now, pool_t
-from pybuf._machine cimport FAMILY_RAS, POOL_RAS, SLOW_FAMILY, due_t, machine_t
+from pybuf._machine cimport FAMILY_RAS, MACHINES_MAX, POOL_RAS, SLOW_FAMILY, due_t, machine_t
 from pybuf._platform cimport os_lock_t, rarely
 
 cdef enum:
     RAS_BUFFER_MAX = 1500
     SESSIONS = 64
     RAS_REFUSES = 1 << POOL_RAS                 # bits of machine_t.slow: RasGetBuffer has to ask pool_refuses
-    RAS_WATCHES = SLOW_FAMILY << FAMILY_RAS     # blocks have owners or receives: a port was opened on the machine
+    RAS_WATCHES = SLOW_FAMILY << FAMILY_RAS     # blocks are noted: the machine numbers them, or opened a port
 
 cdef struct session_t:
     machine_t *machine
@@ -61,7 +61,7 @@ cdef struct ras_t:
 
 # Never unmapped: a pointer that a script kept finds an ended session, or the next of its slot.
 cdef session_t *sessions                        # 1 to 64
-cdef session_t *own_sessions                    # by number of the machine
+cdef session_t own_sessions[MACHINES_MAX]       # by number of the machine
 
 cdef inline session_t *ras_own_session(machine_t *machine) noexcept nogil:
     """The session of a machine's own routines."""
@@ -78,7 +78,9 @@ cdef uint32_t ras_set_comm_settings(session_t *session, uint64_t port, const voi
                                     ) noexcept nogil
 
 
-# The first halves of the two that are called most: they make no call, and answer False where one is needed.
+# The first halves of the two that are called most: they make no call, and answer False where one is needed. They need
+# not look whether the session is live: a machine that is closed has no pools, an ended session a machine without any,
+# and one with sessions is watched.
 
 cdef inline bint ras_get_buffer_fast(session_t *session, uint64_t *buffer, uint32_t *size, uint32_t *status
                                      ) noexcept nogil:
@@ -86,11 +88,10 @@ cdef inline bint ras_get_buffer_fast(session_t *session, uint64_t *buffer, uint3
     cdef machine_t *machine = session.machine
     cdef pool_t *pool
     cdef uint64_t address
-    if rarely(not session.is_live or buffer == NULL or size == NULL):
+    if rarely(buffer == NULL or size == NULL):
         return False
     pool = machine.pools[POOL_RAS]
-    if rarely(size[0] > RAS_BUFFER_MAX or pool == NULL or machine.slow & (RAS_REFUSES | RAS_WATCHES)
-              or machine.is_numbered):
+    if rarely(size[0] > RAS_BUFFER_MAX or pool == NULL or machine.slow & (RAS_REFUSES | RAS_WATCHES)):
         return False
     address = heap_alloc_fast(heap_now(pool), pool, size[0])
     if rarely(address == 0):
@@ -104,7 +105,7 @@ cdef inline bint ras_free_buffer_fast(session_t *session, uint64_t buffer, uint3
     """RasFreeBuffer where it is quickly done."""
     cdef machine_t *machine = session.machine
     cdef pool_t *pool
-    if rarely(not session.is_live or machine.slow & RAS_WATCHES):
+    if rarely(machine.slow & RAS_WATCHES):
         return False
     pool = machine.pools[POOL_RAS]
     status[0] = 0

@@ -79,16 +79,18 @@ cdef enum:
 import_poolcore()
 
 sessions = <session_t *>calloc(SESSIONS + 1, sizeof(session_t))
-own_sessions = <session_t *>calloc(MACHINES_MAX, sizeof(session_t))
-if sessions == NULL or own_sessions == NULL:
+if sessions == NULL:
     raise MemoryError("no memory for the sessions of RAS")
+
+# What sessions that are not open act on: a machine that has nothing.
+cdef machine_t nowhere
 
 
 # ---- buffers ----------------------------------------------------------------------------------------
 
-cdef inline bint is_noted(session_t *session) noexcept nogil:
-    """Whether a block of the session needs a note."""
-    return session.machine.is_numbered or session.machine.slow & RAS_WATCHES
+cdef inline bint is_noted(machine_t *machine) noexcept nogil:
+    """Whether a block of the machine needs a note."""
+    return machine.slow & RAS_WATCHES
 
 
 cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil:
@@ -112,7 +114,7 @@ cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t
     address = heap_alloc(heap_now(pool), pool, granted)
     if address == 0:
         return ERROR_OUT_OF_BUFFERS
-    if is_noted(session):
+    if is_noted(machine):
         note_write(machine, POOL_RAS, address, granted, ROUTINE_RasGetBuffer, <uint16_t>session.slot, 0, True)
         if not session.is_live:
             # It ended meanwhile, and its end may not have seen this block.
@@ -478,6 +480,8 @@ cdef int made(machine_t *machine) except -1:
     os_lock_init(&services[machine.number].lock)
     own.machine = machine
     own.is_live = 1
+    if machine.is_numbered:
+        machine.slow |= RAS_WATCHES
     return 0
 
 
@@ -550,6 +554,7 @@ cdef void session_end(uint32_t slot) noexcept:
             note = note_at(machine, POOL_RAS, block.address)
             if note != NULL and note.owner == slot:
                 address_give(owner.ras_pool, block.address, FREE_DEFER)
+    session.machine = &nowhere
     _slots.append(slot)
 
 
@@ -590,7 +595,7 @@ cdef int begin() except -1:
     for i in range(<uint32_t>MACHINES_MAX):
         own_sessions[i].machine = first_machine + i
     for i in range(<uint32_t>SESSIONS + 1):
-        sessions[i].machine = first_machine
+        sessions[i].machine = &nowhere
         sessions[i].slot = i
     memset(&calls, 0, sizeof(calls))
     calls.made = made
@@ -630,7 +635,7 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
         return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
     buffer = <object>taken
     Py_DECREF(taken)
-    if rarely(is_noted(session)):
+    if rarely(is_noted(machine.machine)):
         note_write(machine.machine, POOL_RAS, buffer_address(<Buffer>buffer), wanted, ROUTINE_RasGetBuffer,
                    <uint16_t>session.slot, 0, True)
     return result_of_three(&got, status_object(SPACE_RAS, 0), buffer,

@@ -113,3 +113,12 @@ def test_with_statement_raises_what_failed(machine):
     with pytest.raises(pybuf.RasError, match="ERROR_OUT_OF_BUFFERS") as caught, ras.buffer(10):
         pass
     assert (caught.value.status, caught.value.routine) == (614, "RasGetBuffer")
+
+
+def test_numbered_machine_numbers_its_buffers():
+    machine = pybuf.Machine(numbered=True)
+    with machine:
+        for size in (10, 20):
+            RasGetBuffer(size)
+        assert {block.size: block.sequence for block in machine.live()} == {10: 1, 20: 2}
+    machine.close()
