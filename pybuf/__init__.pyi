@@ -6,6 +6,13 @@ from pybuf._netapi import NetApiBufferFree as NetApiBufferFree
 from pybuf._netapi import NetApiBufferReallocate as NetApiBufferReallocate
 from pybuf._netapi import NetApiBufferSize as NetApiBufferSize
 from pybuf._netapi import NetapipBufferAllocate as NetapipBufferAllocate
+from pybuf._ras import RasCommSettings as RasCommSettings
+from pybuf._ras import RasFreeBuffer as RasFreeBuffer
+from pybuf._ras import RasGetBuffer as RasGetBuffer
+from pybuf._ras import RasReceiveBuffer as RasReceiveBuffer
+from pybuf._ras import RasRetrieveBuffer as RasRetrieveBuffer
+from pybuf._ras import RasSendBuffer as RasSendBuffer
+from pybuf._ras import RasSetCommSettings as RasSetCommSettings
 from pybuf._videoport import VideoPortAllocateBuffer as VideoPortAllocateBuffer
 from pybuf._videoport import VideoPortAllocatePool as VideoPortAllocatePool
 from pybuf._videoport import VideoPortFreePool as VideoPortFreePool
@@ -60,6 +67,7 @@ from pybuf.network import Server as Server
 from pybuf.network import Share as Share
 from pybuf.network import Transport as Transport
 from pybuf.network import User as User
+from pybuf.ras import ScriptResult as ScriptResult
 from pybuf.status import NT_SUCCESS as NT_SUCCESS
 from pybuf.status import BugCheckCode as BugCheckCode
 from pybuf.status import NetStatus as NetStatus
@@ -69,39 +77,6 @@ from pybuf.status import Status
 from pybuf.status import VpStatus as VpStatus
 
 __all__ = [
-    "NETSETUP_JOIN_STATUS",
-    "NetWkstaUserGetInfo",
-    "NetWkstaTransportEnum",
-    "NetWkstaGetInfo",
-    "NetUserGetLocalGroups",
-    "NetUserGetInfo",
-    "NetUserEnum",
-    "NetShareEnum",
-    "NetServerGetInfo",
-    "NetQueryDisplayInformation",
-    "NetLocalGroupGetMembers",
-    "NetLocalGroupEnum",
-    "NetGroupEnum",
-    "NetGetJoinInformation",
-    "DsGetDcNameW",
-    "NetBuffer",
-    "NetServerEnum",
-    "Domain",
-    "Group",
-    "LocalGroup",
-    "Network",
-    "Server",
-    "Share",
-    "Transport",
-    "User",
-    "C_API",
-    "Caller",
-    "NetApiBufferAllocate",
-    "NetApiBufferFree",
-    "NetApiBufferReallocate",
-    "NetApiBufferSize",
-    "NetapipBufferAllocate",
-    "get_include",
     "APC_LEVEL",
     "AddressSpace",
     "Block",
@@ -109,19 +84,68 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
+    "C_API",
+    "Caller",
+    "Codec",
+    "CodecResponse",
+    "CodecTransfer",
     "DISPATCH_LEVEL",
+    "Domain",
+    "DsGetDcNameW",
     "Event",
+    "Group",
     "Guest",
+    "HDAUDIO_BUS_INTERFACE",
+    "HDAUDIO_BUS_INTERFACE_BDL",
+    "HDAUDIO_BUS_INTERFACE_V2",
+    "HDAUDIO_STREAM_FORMAT",
+    "HdAudioBus",
     "HdAudioError",
+    "LocalGroup",
+    "LoopbackCodec",
     "Machine",
+    "NETSETUP_JOIN_STATUS",
     "NT_SUCCESS",
+    "NetApiBufferAllocate",
+    "NetApiBufferFree",
+    "NetApiBufferReallocate",
+    "NetApiBufferSize",
     "NetApiError",
+    "NetBuffer",
+    "NetGetJoinInformation",
+    "NetGroupEnum",
+    "NetLocalGroupEnum",
+    "NetLocalGroupGetMembers",
+    "NetQueryDisplayInformation",
+    "NetServerEnum",
+    "NetServerGetInfo",
+    "NetShareEnum",
     "NetStatus",
+    "NetUserEnum",
+    "NetUserGetInfo",
+    "NetUserGetLocalGroups",
+    "NetWkstaGetInfo",
+    "NetWkstaTransportEnum",
+    "NetWkstaUserGetInfo",
+    "NetapipBufferAllocate",
+    "Network",
     "NtStatus",
     "PASSIVE_LEVEL",
     "PybufError",
+    "RasCommSettings",
     "RasError",
+    "RasFreeBuffer",
+    "RasGetBuffer",
+    "RasReceiveBuffer",
+    "RasRetrieveBuffer",
+    "RasSendBuffer",
+    "RasSetCommSettings",
     "RasStatus",
+    "ScriptResult",
+    "Server",
+    "Share",
+    "Transport",
+    "User",
     "VideoPortAllocateBuffer",
     "VideoPortAllocatePool",
     "VideoPortError",
@@ -129,6 +153,7 @@ __all__ = [
     "VideoPortReleaseBuffer",
     "VpStatus",
     "WINE",
+    "get_include",
 ]
 
 ERROR_SUCCESS: Status

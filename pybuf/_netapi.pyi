@@ -1,5 +1,5 @@
 # The parameters are called as in the table of the routines.
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias, final
 from uuid import UUID
 
 from poolcore import Buffer
@@ -13,6 +13,7 @@ _Given: TypeAlias = Buffer | NetBuffer | Block | SupportsIndex | None
 _One: TypeAlias = tuple[NetStatus, NetBuffer | None]
 _Many: TypeAlias = tuple[NetStatus, NetBuffer | None, int | None, int | None, int | None]
 
+@final
 class NetBuffer(Reference):
     struct: str
     @property
