@@ -43,7 +43,8 @@ cdef enum:
     FAMILY_NETAPI = 1
     FAMILY_VIDEO = 2
     FAMILY_AUDIO = 3
-    FAMILIES = 4
+    FAMILY_OTHER = 4            # of a module outside: what it likes
+    FAMILIES = 5
 
 # Settings (machine_t.quirks); a bit that is 0 is the default.
 cdef enum quirk_t:
