@@ -531,8 +531,16 @@ cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil:
 
 
 cdef int pool_free_held(pool_t *pool, hold_t *hold, int flags) noexcept nogil:
-    if hold.slab == NULL:
+    cdef slab_t *slab = hold.slab
+    if slab == NULL:
         return VERDICT_CLOSED if pool.is_closed else VERDICT_DOUBLE
+    if (pool.is_counted and not pool.is_policed and not hold.views and slab.kind == KIND_SLAB
+            and is_owner(pool, slab)):
+        # Under the GIL and never given to C: nobody else can free it, and what it is need not be found.
+        hold_kill(slab, hold.index)
+        count_give(pool, hold.size, 1)
+        slab_return(slab, hold.index)
+        return VERDICT_LIVE
     if pool.is_locked and not pool.is_closed:
         return free_locked(pool, hold.address, hold, flags)
     return free_any(pool, hold.address, flags)

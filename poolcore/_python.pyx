@@ -2513,6 +2513,7 @@ cdef int idle_or_raise(Pool pool) except -1:
 
 cdef fastcall_t _get_made = NULL
 cdef binary_t _free_made = NULL
+cdef binary_t _free_other = free_other      # a pointer, so that it is not inlined
 
 
 cdef PyObject *get_fast(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) noexcept:
@@ -2534,6 +2535,15 @@ cdef PyObject *free_fast(PyObject *o, PyObject *block) noexcept:
         if heap_free_held(heap_now((<Pool>o).engine), (<Pool>o).engine, &(<Buffer>block).hold):
             Py_INCREF(None)
             return <PyObject *>None
+        return _free_other(o, block)
+    return _free_made(o, block)
+
+
+cdef PyObject *free_other(PyObject *o, PyObject *block) noexcept:
+    # A Buffer of a full slab, most of all. What is no good free now is none the second time either.
+    if pool_free_held((<Pool>o).engine, &(<Buffer>block).hold, 0) == VERDICT_LIVE:
+        Py_INCREF(None)
+        return <PyObject *>None
     return _free_made(o, block)
 
 
