@@ -13,7 +13,7 @@ from poolcore._types cimport hold_t, pool_t
 
 cdef class Pool:
     cdef pool_t *engine         # NULL until __init__ is through
-    cdef bint is_plain          # see the top of this file
+    cdef bint is_plain          # see the top of _python.pyx
     cdef bint is_bare           # plain, and its Buffers need no tracking
     cdef bint is_cyclic         # may be part of a reference cycle
     cdef bint is_locked

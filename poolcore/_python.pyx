@@ -2512,7 +2512,7 @@ cdef int idle_or_raise(Pool pool) except -1:
 # may be to do is a jump to the methods that Cython made, so that no register is saved.
 
 cdef fastcall_t _get_made = NULL
-cdef fastcall_t _get_other = get_other
+cdef fastcall_t _get_other = <fastcall_t>get_other
 cdef binary_t _free_made = NULL
 cdef binary_t _free_other = free_other      # a pointer, so that it is not inlined
 
@@ -2532,20 +2532,11 @@ cdef PyObject *get_fast(PyObject *o, PyObject *const *args, Py_ssize_t count, Py
     return _get_made(o, args, count, names)
 
 
-cdef PyObject *get_other(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) noexcept:
+cdef PyObject *get_other(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) except NULL:
     # From another slab than the current one, most of all. What is refused now is refused again, and said why.
-    global _spare_top
-    cdef PyObject *buffer
     cdef int refusal
-    if _spare_top != _spares:
-        buffer = _spare_top[-1]
-        if pool_alloc_held((<Pool>o).engine, <uint64_t>small_int(args[0]), 0, 0, 0, &(<Buffer>buffer).hold, &refusal):
-            _spare_top -= 1
-            owner_place(buffer)[0] = o
-            Py_INCREF(<object>o)
-            Py_SET_REFCNT(buffer, 1)
-            return buffer
-    return _get_made(o, args, count, names)
+    cdef PyObject *buffer = buffer_take_slow(<Pool>o, <uint64_t>small_int(args[0]), &refusal)
+    return buffer if buffer != NULL else _get_made(o, args, count, names)
 
 
 cdef PyObject *free_fast(PyObject *o, PyObject *block) noexcept:

@@ -1,4 +1,4 @@
-"""The doors of C and of ctypes: what setup.py wrote from routines.py, the table of pybuf.h, and its other functions.
+"""The doors of C and of ctypes: what doors.py wrote from routines.py, the table of pybuf.h, and its other functions.
 
 C calls without the GIL, so importing this module, which is how C gets at anything, has the default machine shared.
 """

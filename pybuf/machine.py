@@ -219,7 +219,7 @@ class Machine(MachineBase):
 
     @property
     def caller(self) -> Caller:
-        """Who calls the NetApi routines; a Caller can be assigned."""
+        """Who calls the NetApi routines; a Caller can be assigned. Their buffer routines ask for no rights."""
         return self._caller
 
     @caller.setter

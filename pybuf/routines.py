@@ -1,5 +1,5 @@
-"""The documented routines, once: setup.py writes the C and ctypes doors from this table, `pybuf.windll` takes its
-argument types from it, and tests compare pybuf.h, the docstrings and the README with it.
+"""The documented routines, once: doors.py writes the C and ctypes doors from this table, `pybuf.windll` takes its
+argument types from it, and a test compares pybuf.h with it.
 
 A row holds the prototype as the Windows headers have it and the name of the function of the family's `.pxd` that is
 the routine. Its parameters are, in this order:

@@ -26,7 +26,7 @@ LAYERS = (
     ("poolcore._python",),
     ("poolcore._capi",),
     ("poolcore",),
-    ("pybuf.status", "pybuf._status", "pybuf.errors", "pybuf.routines", "pybuf._platform"),
+    ("pybuf.status", "pybuf._status", "pybuf.errors", "pybuf.routines", "pybuf.doors", "pybuf._platform"),
     ("pybuf._machine",),
     ("pybuf._ras", "pybuf._netapi", "pybuf._videoport", "pybuf._hdaudio"),
     ("pybuf.network", "pybuf.ras", "pybuf.netapi", "pybuf.videoport", "pybuf.hdaudio"),
