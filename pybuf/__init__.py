@@ -22,6 +22,57 @@ _HOMES = {
     "NetApiBufferReallocate": "pybuf._netapi",
     "NetApiBufferSize": "pybuf._netapi",
     "NetapipBufferAllocate": "pybuf._netapi",
+    # pybuf._videoport
+    "VideoPortAllocateBuffer": "pybuf._videoport",
+    "VideoPortAllocatePool": "pybuf._videoport",
+    "VideoPortFreePool": "pybuf._videoport",
+    "VideoPortReleaseBuffer": "pybuf._videoport",
+    # pybuf._ras
+    "RasCommSettings": "pybuf._ras",
+    "RasFreeBuffer": "pybuf._ras",
+    "RasGetBuffer": "pybuf._ras",
+    "RasReceiveBuffer": "pybuf._ras",
+    "RasRetrieveBuffer": "pybuf._ras",
+    "RasSendBuffer": "pybuf._ras",
+    "RasSetCommSettings": "pybuf._ras",
+    # pybuf.netapi and pybuf.network
+    "NetBuffer": "pybuf.netapi",
+    "DsGetDcNameW": "pybuf.netapi",
+    "NetGetJoinInformation": "pybuf.netapi",
+    "NetGroupEnum": "pybuf.netapi",
+    "NetLocalGroupEnum": "pybuf.netapi",
+    "NetLocalGroupGetMembers": "pybuf.netapi",
+    "NetQueryDisplayInformation": "pybuf.netapi",
+    "NetServerEnum": "pybuf.netapi",
+    "NetServerGetInfo": "pybuf.netapi",
+    "NetShareEnum": "pybuf.netapi",
+    "NetUserEnum": "pybuf.netapi",
+    "NetUserGetInfo": "pybuf.netapi",
+    "NetUserGetLocalGroups": "pybuf.netapi",
+    "NetWkstaGetInfo": "pybuf.netapi",
+    "NetWkstaTransportEnum": "pybuf.netapi",
+    "NetWkstaUserGetInfo": "pybuf.netapi",
+    "NETSETUP_JOIN_STATUS": "pybuf.netapi",
+    "Domain": "pybuf.network",
+    "Group": "pybuf.network",
+    "LocalGroup": "pybuf.network",
+    "Network": "pybuf.network",
+    "Server": "pybuf.network",
+    "Share": "pybuf.network",
+    "Transport": "pybuf.network",
+    "User": "pybuf.network",
+    # pybuf.hdaudio
+    "Codec": "pybuf.hdaudio",
+    "CodecResponse": "pybuf.hdaudio",
+    "CodecTransfer": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE_BDL": "pybuf.hdaudio",
+    "HDAUDIO_BUS_INTERFACE_V2": "pybuf.hdaudio",
+    "HDAUDIO_STREAM_FORMAT": "pybuf.hdaudio",
+    "HdAudioBus": "pybuf.hdaudio",
+    "LoopbackCodec": "pybuf.hdaudio",
+    # pybuf.ras
+    "ScriptResult": "pybuf.ras",
     # pybuf._doors
     "C_API": "pybuf._doors",
     # pybuf.errors
@@ -41,6 +92,8 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
+_MODULES = ("netapi", "network", "windll")
+
 __all__ = sorted([*_HOMES, "get_include"])
 
 
@@ -51,6 +104,8 @@ def get_include():
 
 def __getattr__(name):
     home = _HOMES.get(name)
+    if name in _MODULES:
+        return __import__(f"pybuf.{name}", None, None, ("",))
     if home is None:
         if not name[:1].isupper():
             raise AttributeError(f"module 'pybuf' has no attribute {name!r}")

@@ -6,6 +6,17 @@ from pybuf._netapi import NetApiBufferFree as NetApiBufferFree
 from pybuf._netapi import NetApiBufferReallocate as NetApiBufferReallocate
 from pybuf._netapi import NetApiBufferSize as NetApiBufferSize
 from pybuf._netapi import NetapipBufferAllocate as NetapipBufferAllocate
+from pybuf._ras import RasCommSettings as RasCommSettings
+from pybuf._ras import RasFreeBuffer as RasFreeBuffer
+from pybuf._ras import RasGetBuffer as RasGetBuffer
+from pybuf._ras import RasReceiveBuffer as RasReceiveBuffer
+from pybuf._ras import RasRetrieveBuffer as RasRetrieveBuffer
+from pybuf._ras import RasSendBuffer as RasSendBuffer
+from pybuf._ras import RasSetCommSettings as RasSetCommSettings
+from pybuf._videoport import VideoPortAllocateBuffer as VideoPortAllocateBuffer
+from pybuf._videoport import VideoPortAllocatePool as VideoPortAllocatePool
+from pybuf._videoport import VideoPortFreePool as VideoPortFreePool
+from pybuf._videoport import VideoPortReleaseBuffer as VideoPortReleaseBuffer
 from pybuf.errors import BlockOwner as BlockOwner
 from pybuf.errors import BugCheck as BugCheck
 from pybuf.errors import HdAudioError as HdAudioError
@@ -13,6 +24,15 @@ from pybuf.errors import NetApiError as NetApiError
 from pybuf.errors import PybufError as PybufError
 from pybuf.errors import RasError as RasError
 from pybuf.errors import VideoPortError as VideoPortError
+from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE as HDAUDIO_BUS_INTERFACE
+from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE_BDL as HDAUDIO_BUS_INTERFACE_BDL
+from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE_V2 as HDAUDIO_BUS_INTERFACE_V2
+from pybuf.hdaudio import HDAUDIO_STREAM_FORMAT as HDAUDIO_STREAM_FORMAT
+from pybuf.hdaudio import Codec as Codec
+from pybuf.hdaudio import CodecResponse as CodecResponse
+from pybuf.hdaudio import CodecTransfer as CodecTransfer
+from pybuf.hdaudio import HdAudioBus as HdAudioBus
+from pybuf.hdaudio import LoopbackCodec as LoopbackCodec
 from pybuf.machine import APC_LEVEL as APC_LEVEL
 from pybuf.machine import DISPATCH_LEVEL as DISPATCH_LEVEL
 from pybuf.machine import PASSIVE_LEVEL as PASSIVE_LEVEL
@@ -22,6 +42,32 @@ from pybuf.machine import Caller as Caller
 from pybuf.machine import Event as Event
 from pybuf.machine import Guest as Guest
 from pybuf.machine import Machine as Machine
+from pybuf.netapi import NETSETUP_JOIN_STATUS as NETSETUP_JOIN_STATUS
+from pybuf.netapi import DsGetDcNameW as DsGetDcNameW
+from pybuf.netapi import NetBuffer as NetBuffer
+from pybuf.netapi import NetGetJoinInformation as NetGetJoinInformation
+from pybuf.netapi import NetGroupEnum as NetGroupEnum
+from pybuf.netapi import NetLocalGroupEnum as NetLocalGroupEnum
+from pybuf.netapi import NetLocalGroupGetMembers as NetLocalGroupGetMembers
+from pybuf.netapi import NetQueryDisplayInformation as NetQueryDisplayInformation
+from pybuf.netapi import NetServerEnum as NetServerEnum
+from pybuf.netapi import NetServerGetInfo as NetServerGetInfo
+from pybuf.netapi import NetShareEnum as NetShareEnum
+from pybuf.netapi import NetUserEnum as NetUserEnum
+from pybuf.netapi import NetUserGetInfo as NetUserGetInfo
+from pybuf.netapi import NetUserGetLocalGroups as NetUserGetLocalGroups
+from pybuf.netapi import NetWkstaGetInfo as NetWkstaGetInfo
+from pybuf.netapi import NetWkstaTransportEnum as NetWkstaTransportEnum
+from pybuf.netapi import NetWkstaUserGetInfo as NetWkstaUserGetInfo
+from pybuf.network import Domain as Domain
+from pybuf.network import Group as Group
+from pybuf.network import LocalGroup as LocalGroup
+from pybuf.network import Network as Network
+from pybuf.network import Server as Server
+from pybuf.network import Share as Share
+from pybuf.network import Transport as Transport
+from pybuf.network import User as User
+from pybuf.ras import ScriptResult as ScriptResult
 from pybuf.status import NT_SUCCESS as NT_SUCCESS
 from pybuf.status import BugCheckCode as BugCheckCode
 from pybuf.status import NetStatus as NetStatus
@@ -31,14 +77,6 @@ from pybuf.status import Status
 from pybuf.status import VpStatus as VpStatus
 
 __all__ = [
-    "C_API",
-    "Caller",
-    "NetApiBufferAllocate",
-    "NetApiBufferFree",
-    "NetApiBufferReallocate",
-    "NetApiBufferSize",
-    "NetapipBufferAllocate",
-    "get_include",
     "APC_LEVEL",
     "AddressSpace",
     "Block",
@@ -46,22 +84,76 @@ __all__ = [
     "Buffer",
     "BugCheck",
     "BugCheckCode",
+    "C_API",
+    "Caller",
+    "Codec",
+    "CodecResponse",
+    "CodecTransfer",
     "DISPATCH_LEVEL",
+    "Domain",
+    "DsGetDcNameW",
     "Event",
+    "Group",
     "Guest",
+    "HDAUDIO_BUS_INTERFACE",
+    "HDAUDIO_BUS_INTERFACE_BDL",
+    "HDAUDIO_BUS_INTERFACE_V2",
+    "HDAUDIO_STREAM_FORMAT",
+    "HdAudioBus",
     "HdAudioError",
+    "LocalGroup",
+    "LoopbackCodec",
     "Machine",
+    "NETSETUP_JOIN_STATUS",
     "NT_SUCCESS",
+    "NetApiBufferAllocate",
+    "NetApiBufferFree",
+    "NetApiBufferReallocate",
+    "NetApiBufferSize",
     "NetApiError",
+    "NetBuffer",
+    "NetGetJoinInformation",
+    "NetGroupEnum",
+    "NetLocalGroupEnum",
+    "NetLocalGroupGetMembers",
+    "NetQueryDisplayInformation",
+    "NetServerEnum",
+    "NetServerGetInfo",
+    "NetShareEnum",
     "NetStatus",
+    "NetUserEnum",
+    "NetUserGetInfo",
+    "NetUserGetLocalGroups",
+    "NetWkstaGetInfo",
+    "NetWkstaTransportEnum",
+    "NetWkstaUserGetInfo",
+    "NetapipBufferAllocate",
+    "Network",
     "NtStatus",
     "PASSIVE_LEVEL",
     "PybufError",
+    "RasCommSettings",
     "RasError",
+    "RasFreeBuffer",
+    "RasGetBuffer",
+    "RasReceiveBuffer",
+    "RasRetrieveBuffer",
+    "RasSendBuffer",
+    "RasSetCommSettings",
     "RasStatus",
+    "ScriptResult",
+    "Server",
+    "Share",
+    "Transport",
+    "User",
+    "VideoPortAllocateBuffer",
+    "VideoPortAllocatePool",
     "VideoPortError",
+    "VideoPortFreePool",
+    "VideoPortReleaseBuffer",
     "VpStatus",
     "WINE",
+    "get_include",
 ]
 
 ERROR_SUCCESS: Status

@@ -13,6 +13,16 @@ from pybuf._machine cimport Reference, address_of_argument, unsigned_of_argument
 
 import ctypes
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define WORDS_ARE_KEPT 0
+    #else
+    #define WORDS_ARE_KEPT 1
+    #endif
+    """
+    const bint WORDS_ARE_KEPT
+
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
     bint PyLong_CheckExact(object o)
@@ -38,6 +48,8 @@ cdef object word(uint64_t value):
     global spare, spare_value
     if value == 0:
         return None
+    if not WORDS_ARE_KEPT:
+        return VoidPointer(value)
     if Py_REFCNT(<PyObject *>spare) > 1:
         spare = VoidPointer()
         spare_value = <uint64_t *><uintptr_t>ctypes.addressof(spare)

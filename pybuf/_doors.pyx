@@ -12,6 +12,8 @@ from pybuf._machine cimport (
     machine_now, machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
 )
 
+# What NetApi reports on a machine that was given nothing else.
+import pybuf.network  # no-cython-lint
 from pybuf.routines import ROUTINES
 
 cdef extern from *:

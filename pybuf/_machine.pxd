@@ -27,7 +27,7 @@ cdef extern from "Python.h":
 
 # ---- what a machine is made of ------------------------------------------------------------------
 
-# The pools of a machine.
+# Kinds of pools (an index may not be a named enum).
 cdef enum:
     POOL_RAS = 0
     POOL_NETAPI = 1             # NetApiBufferAllocate
@@ -43,7 +43,8 @@ cdef enum:
     FAMILY_NETAPI = 1
     FAMILY_VIDEO = 2
     FAMILY_AUDIO = 3
-    FAMILIES = 4
+    FAMILY_OTHER = 4            # of a module outside: what it likes
+    FAMILIES = 5
 
 # Settings (machine_t.quirks); a bit that is 0 is the default.
 cdef enum quirk_t:
@@ -121,21 +122,21 @@ cdef enum routine_t:
     ROUTINE_ChangeBandwidthAllocation = 35
     ROUTINE_AllocateDmaBuffer = 36
     ROUTINE_FreeDmaBuffer = 37
-    ROUTINE_FreeDmaEngine = 38
-    ROUTINE_SetDmaEngineState = 39
-    ROUTINE_GetWallClockRegister = 40
-    ROUTINE_GetLinkPositionRegister = 41
-    ROUTINE_RegisterEventCallback = 42
-    ROUTINE_UnregisterEventCallback = 43
-    ROUTINE_GetDeviceInformation = 44
-    ROUTINE_GetResourceInformation = 45
-    ROUTINE_AllocateDmaBufferWithNotification = 46
-    ROUTINE_FreeDmaBufferWithNotification = 47
-    ROUTINE_RegisterNotificationEvent = 48
-    ROUTINE_UnregisterNotificationEvent = 49
-    ROUTINE_AllocateContiguousDmaBuffer = 50
-    ROUTINE_SetupDmaEngineWithBdl = 51
-    ROUTINE_FreeContiguousDmaBuffer = 52
+    ROUTINE_AllocateDmaBufferWithNotification = 38
+    ROUTINE_FreeDmaBufferWithNotification = 39
+    ROUTINE_AllocateContiguousDmaBuffer = 40
+    ROUTINE_SetupDmaEngineWithBdl = 41
+    ROUTINE_FreeContiguousDmaBuffer = 42
+    ROUTINE_SetDmaEngineState = 43
+    ROUTINE_FreeDmaEngine = 44
+    ROUTINE_GetLinkPositionRegister = 45
+    ROUTINE_GetWallClockRegister = 46
+    ROUTINE_GetResourceInformation = 47
+    ROUTINE_GetDeviceInformation = 48
+    ROUTINE_RegisterEventCallback = 49
+    ROUTINE_UnregisterEventCallback = 50
+    ROUTINE_RegisterNotificationEvent = 51
+    ROUTINE_UnregisterNotificationEvent = 52
 
 cdef struct machine_t
 
@@ -250,6 +251,7 @@ cdef struct family_calls_t:
     void (*closed)(machine_t *machine) noexcept         # free what `made` made
     const char *(*check)(machine_t *machine) noexcept   # name of the first broken invariant, or NULL
     void (*forked)(machine_t *machine) noexcept nogil   # in the child
+    void (*advanced)(machine_t *machine) noexcept nogil     # `advance` is through; without lock and GIL
 
 cdef int family_register(int family, const family_calls_t *calls) except -1
 

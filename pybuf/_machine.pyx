@@ -1328,6 +1328,7 @@ cdef class MachineBase:
         """
         cdef bint is_done = False
         cdef uint64_t until
+        cdef int family
         machine_is_open_or_raise(self)
         if not self.machine.clock.is_manual:
             raise ValueError("this machine's clock is real; Machine(clock='manual') has one that is advanced")
@@ -1351,6 +1352,9 @@ cdef class MachineBase:
             try:
                 with nogil:
                     is_done = clock_run(self.machine, until)
+                    for family in range(FAMILIES):
+                        if is_registered[family] and families[family].advanced != NULL:
+                            families[family].advanced(self.machine)
             finally:
                 callbacks_leave(self, outer)
             if is_done:

@@ -17,6 +17,48 @@ cdef uint32_t netapi_allocate_slow(machine_t *machine, uint32_t count, uint64_t 
 cdef uint32_t netapi_free_slow(machine_t *machine, uint64_t buffer) noexcept nogil
 cdef uint32_t netapi_reallocate(machine_t *machine, uint64_t old, uint32_t count, uint64_t *buffer) noexcept nogil
 cdef uint32_t netapi_size(machine_t *machine, uint64_t buffer, uint32_t *count) noexcept nogil
+cdef uint32_t netapi_server_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                 uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                 uint32_t servertype, const void *domain, uint32_t *resume_handle) noexcept nogil
+cdef uint32_t netapi_server_get_info(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                     uint64_t *bufptr) noexcept nogil
+cdef uint32_t netapi_wksta_get_info(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                    uint64_t *bufptr) noexcept nogil
+cdef uint32_t netapi_wksta_user_get_info(machine_t *machine, uint32_t wchar_bytes, const void *reserved, uint32_t level,
+                                         uint64_t *bufptr) noexcept nogil
+cdef uint32_t netapi_wksta_transport_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                          uint32_t level, uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread,
+                                          uint32_t *totalentries, uint32_t *resume_handle) noexcept nogil
+cdef uint32_t netapi_user_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                               uint32_t filter, uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread,
+                               uint32_t *totalentries, uint32_t *resume_handle) noexcept nogil
+cdef uint32_t netapi_user_get_info(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                   const void *username, uint32_t level, uint64_t *bufptr) noexcept nogil
+cdef uint32_t netapi_share_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                uint32_t *resume_handle) noexcept nogil
+cdef uint32_t netapi_local_group_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                      uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread,
+                                      uint32_t *totalentries, uint64_t *resumehandle) noexcept nogil
+cdef uint32_t netapi_local_group_members(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                         const void *localgroupname, uint32_t level, uint64_t *bufptr,
+                                         uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                         uint64_t *resumehandle) noexcept nogil
+cdef uint32_t netapi_group_enum(machine_t *machine, uint32_t wchar_bytes, const void *servername, uint32_t level,
+                                uint64_t *bufptr, uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries,
+                                uint64_t *resume_handle) noexcept nogil
+cdef uint32_t netapi_user_local_groups(machine_t *machine, uint32_t wchar_bytes, const void *servername,
+                                       const void *username, uint32_t level, uint32_t flags, uint64_t *bufptr,
+                                       uint32_t prefmaxlen, uint32_t *entriesread, uint32_t *totalentries
+                                       ) noexcept nogil
+cdef uint32_t netapi_query_display(machine_t *machine, uint32_t wchar_bytes, const void *ServerName, uint32_t Level,
+                                   uint32_t Index, uint32_t EntriesRequested, uint32_t PreferredMaximumLength,
+                                   uint32_t *ReturnedEntryCount, uint64_t *SortedBuffer) noexcept nogil
+cdef uint32_t netapi_get_join(machine_t *machine, uint32_t wchar_bytes, const void *lpServer, uint64_t *lpNameBuffer,
+                              uint32_t *BufferType) noexcept nogil
+cdef uint32_t netapi_get_dc(machine_t *machine, uint32_t wchar_bytes, const void *ComputerName, const void *DomainName,
+                            const void *DomainGuid, const void *SiteName, uint32_t Flags,
+                            uint64_t *DomainControllerInfo) noexcept nogil
 
 
 # The first halves of the two that are called most: they make no call, and answer False where one is needed.

@@ -1,26 +1,54 @@
 """The NetApi routines: blocks that NetApiBufferFree takes. The C of each, then the function of Python."""
 
+cimport cython
+from cpython.buffer cimport PyObject_GetBuffer
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memset, strchr
 
 from poolcore cimport (
     FREE_DEFER, RECORD_EXPORTED, RECORD_HELD, RECORD_LIVE,
     REFUSAL_CLOSED, VERDICT_DOUBLE, VERDICT_EXPORTED, VERDICT_FOREIGN, VERDICT_LIVE,
-    Buffer, Pool, address_give, block_t, buffer_address, buffer_give, buffer_take, heap_alloc, heap_free, heap_now,
-    import_poolcore, pool_block_at, pool_engine, pool_free_ex, pool_realloc, pool_size_of, pool_t, pool_verdict_of,
+    Buffer, Pool, address_give, block_t, buffer_address, buffer_adopt, buffer_give, buffer_take, heap_alloc, heap_free,
+    heap_now, import_poolcore, pool_block_at, pool_engine, pool_free_ex, pool_realloc, pool_share, pool_size_of, pool_t,
+    pool_verdict_of,
 )
 from pybuf._machine cimport (
-    POOL_NETAPI, POOL_PRODUCED, QUIRK_NETAPI_BAD_POINTER_IGNORE, ROUTINE_NetApiBufferAllocate,
-    ROUTINE_NetApiBufferReallocate, MachineBase, address_of_argument, dword_of_argument,
-    machine_is_open_or_raise, machine_now, machine_pool, machine_t, note_write, pool_kind_of, pool_refuses,
-    result_of_two, status_object,
+    FAMILY_NETAPI, POOL_NETAPI, POOL_PRODUCED, QUIRK_NETAPI_BAD_POINTER_IGNORE, MachineBase, Reference,
+    ROUTINE_DsGetDcNameW, ROUTINE_NetApiBufferAllocate, ROUTINE_NetApiBufferReallocate, ROUTINE_NetGetJoinInformation,
+    ROUTINE_NetGroupEnum, ROUTINE_NetLocalGroupEnum, ROUTINE_NetLocalGroupGetMembers,
+    ROUTINE_NetQueryDisplayInformation, ROUTINE_NetServerEnum, ROUTINE_NetServerGetInfo, ROUTINE_NetShareEnum,
+    ROUTINE_NetUserEnum, ROUTINE_NetUserGetInfo, ROUTINE_NetUserGetLocalGroups, ROUTINE_NetWkstaGetInfo,
+    ROUTINE_NetWkstaTransportEnum, ROUTINE_NetWkstaUserGetInfo, address_of_argument,
+    callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t,
+    family_register, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
+    machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_two, result_put, status_object,
+    unsigned_of_argument,
 )
-from pybuf._platform cimport rarely
-from pybuf._status cimport ERROR_INVALID_PARAMETER, ERROR_NOT_ENOUGH_MEMORY, SPACE_NET
+from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_unlock, rarely
+from pybuf._status cimport (
+    ERROR_ACCESS_DENIED, ERROR_BAD_NETPATH, ERROR_INVALID_COMPUTERNAME, ERROR_INVALID_DOMAINNAME, ERROR_INVALID_FLAGS,
+    ERROR_INVALID_LEVEL, ERROR_INVALID_NAME, ERROR_INVALID_PARAMETER, ERROR_MORE_DATA, ERROR_NETWORK_UNREACHABLE,
+    ERROR_NO_BROWSER_SERVERS_FOUND, ERROR_NO_SUCH_DOMAIN, ERROR_NOT_ENOUGH_MEMORY, ERROR_NOT_SUPPORTED,
+    NERR_BufTooSmall, NERR_GroupNotFound, NERR_InvalidComputer, NERR_RemoteErr, NERR_ServerNotStarted,
+    NERR_ServiceNotInstalled, NERR_Success, NERR_UserNotFound, NERR_WkstaNotStarted, RPC_X_NULL_REF_POINTER, SPACE_NET,
+)
+
+from collections import namedtuple
+from uuid import UUID
+
+from pybuf.layouts import COLUMNS, NETSETUP_JOIN_STATUS, STRUCTS, TABLES
 
 cdef extern from "Python.h":
+    ctypedef object (*allocfunc)(object type, Py_ssize_t count)
+    ctypedef struct PyTypeObject:
+        allocfunc tp_alloc
     void Py_DECREF(PyObject *o)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 widest)
+    void *PyUnicode_DATA(object text)
+    bint PyGC_Disable()
+    bint PyGC_Enable()
 
 import_poolcore()
 
@@ -389,3 +417,6 @@ def NetApiBufferSize(b):
     else:
         status = netapi_size(machine.machine, address, &size)
     return result_of_two(&measured, status_object(SPACE_NET, status), size if status == 0 else None)
+
+
+include "_producers.pxi"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from poolcore import AddressSpace, Fill, Pages, Quarantine
 from pybuf._machine import Block, Event, MachineBase, current_machine
@@ -10,6 +10,13 @@ from pybuf._machine import Block, Event, MachineBase, current_machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import SupportsIndex
+
+    from poolcore import Buffer
+    from pybuf._videoport import Device
+    from pybuf.errors import BugCheck
+    from pybuf.hdaudio import HdAudioBus
+    from pybuf.network import Network
+    from pybuf.ras import Ras
 
 __all__ = [
     "APC_LEVEL", "Block", "Caller", "CallersEvents", "DISPATCH_LEVEL", "Event", "Guest", "Machine", "PASSIVE_LEVEL",
@@ -226,9 +233,128 @@ class Machine(MachineBase):
     def caller(self, caller: Caller) -> None:
         if not isinstance(caller, Caller):
             raise TypeError(f"caller is a Caller, not {type(caller).__name__} ({caller!r})")
+        self._give_caller(caller, self.network)
         self._caller = caller
+
+    @property
+    def ras(self) -> Ras:
+        """Ports and sessions of RAS: a `pybuf.ras.Ras`."""
+        from pybuf.ras import Ras
+
+        return Ras(self)
+
+    def _give_caller(self, caller: Caller, network: Network) -> None:
+        from pybuf._netapi import caller_set
+        from pybuf.network import caller_tables, is_privileged
+
+        caller_set(self, caller_tables(network, caller.name), is_privileged(caller.groups), caller.interactive)
+
+    @property
+    def network(self) -> Network:
+        """What the NetApi functions report. Assigning another compiles it; resume handles of before are no longer
+        known.
+        """
+        from pybuf.network import DEFAULT
+
+        found: Network = self.__dict__.get("_network", DEFAULT)
+        return found
+
+    @network.setter
+    def network(self, network: Network) -> None:
+        from pybuf._netapi import network_set
+        from pybuf.network import Network
+
+        if not isinstance(network, Network):
+            raise TypeError(f"network is a Network, not {type(network).__name__} ({network!r})")
+        network_set(self, network.compiled())
+        self._network = network
+        self._give_caller(self._caller, network)
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The services that run, of "workstation", "server" and "browser"; assign those that are to run."""
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_get
+
+        running: frozenset[str] = services_get(self)
+        return running
+
+    @services.setter
+    def services(self, running: Iterable[str]) -> None:
+        import pybuf.network  # noqa: F401
+        from pybuf._netapi import services_set
+
+        services_set(self, running)
+
+    @property
+    def hdaudio(self) -> HdAudioBus:
+        """The machine's HD Audio bus. Another HdAudioBus may be assigned before its first interface is asked for."""
+        bus = self.__dict__.get("_hdaudio")
+        if bus is None:
+            from pybuf.hdaudio import HdAudioBus
+
+            self.hdaudio = bus = HdAudioBus()
+        return cast("HdAudioBus", bus)
+
+    @hdaudio.setter
+    def hdaudio(self, bus: HdAudioBus) -> None:
+        bus.attach(self)
+        self.__dict__["_hdaudio"] = bus
 
     @staticmethod
     def current() -> MachineBase:
         """The machine that routines without a handle act on: the one entered last, else the default machine."""
         return current_machine()
+
+    # ---- VideoPort ----
+
+    def video_device(
+        self, allowance_bytes: SupportsIndex | None = None, extension: SupportsIndex | None = None
+    ) -> Device:
+        """A miniport's device, for the VideoPort routines.
+
+        Parameters
+        ----------
+        allowance_bytes : int, optional
+            The most bytes that VideoPortAllocateBuffer may have allocated for it.
+        extension : int, optional
+            Its HwDeviceExtension, which no other device has; default: one that is free.
+        """
+        from pybuf._videoport import device_open
+
+        return device_open(self, allowance_bytes, extension)
+
+    def access(self, address: SupportsIndex | Buffer, size: SupportsIndex, write: bool = False) -> BugCheck | None:
+        """What happens when a driver reads or writes memory of a VideoPort pool; nothing is read or written.
+
+        Parameters
+        ----------
+        address : int or Buffer
+            The first byte.
+        size : int
+            How many bytes.
+        write : bool
+            Whether they are written.
+
+        Returns
+        -------
+        BugCheck or None
+            With special_pool: DRIVER_CAUGHT_MODIFYING_FREED_POOL for a freed block that is not in use again,
+            PAGE_FAULT_BEYOND_END_OF_ALLOCATION for bytes behind a block. It is recorded, not raised.
+        """
+        from pybuf._videoport import access
+
+        return access(self, address, size, write)
+
+    def sweep(self) -> list[BugCheck]:
+        """Looks for writes to freed blocks of the VideoPort pools, with special_pool.
+
+        Returns
+        -------
+        list of BugCheck
+            DRIVER_CAUGHT_MODIFYING_FREED_POOL for each block that was written to after its free and is not in use
+            again, with the first such byte. They are recorded, not raised.
+        """
+        from pybuf._videoport import sweep
+
+        return sweep(self)

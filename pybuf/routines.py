@@ -174,7 +174,7 @@ DISPATCH = "<= DISPATCH_LEVEL"
 
 ROUTINES = (
     ras("RasGetBuffer", "PBYTE *ppBuffer, PDWORD pdwSize", "ras_get_buffer"),
-    ras("RasFreeBuffer", "PBYTE pBufer", "ras_free_buffer", "hold"),
+    ras("RasFreeBuffer", "PBYTE pBufer", "ras_free_buffer"),
     ras("RasSendBuffer", "HANDLE hPort, PBYTE pBuffer, DWORD dwSize", "ras_send_buffer"),
     ras("RasReceiveBuffer", "HANDLE hPort, PBYTE pBuffer, PDWORD pdwSize, DWORD dwTimeOut, HANDLE hEvent",
         "ras_receive_buffer"),
@@ -234,10 +234,10 @@ ROUTINES = (
            "LPDWORD totalentries, PDWORD_PTR resume_handle", "netapi_group_enum"),
 
     video("VideoPortAllocateBuffer", "VP_STATUS", "ULONG Size, PVOID *Buffer", "video_allocate_buffer", PASSIVE, "bug"),
-    video("VideoPortReleaseBuffer", "VOID", "PVOID Buffer", "video_release_buffer", PASSIVE, "hold", "bug"),
+    video("VideoPortReleaseBuffer", "VOID", "PVOID Buffer", "video_release_buffer", PASSIVE, "bug"),
     video("VideoPortAllocatePool", "PVOID", "VP_POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag",
           "video_allocate_pool", DISPATCH, "bug"),
-    video("VideoPortFreePool", "VOID", "PVOID Ptr", "video_free_pool", DISPATCH, "hold", "bug"),
+    video("VideoPortFreePool", "VOID", "PVOID Ptr", "video_free_pool", DISPATCH, "bug"),
 
     audio("TransferCodecVerbs",
           "ULONG Count, PHDAUDIO_CODEC_TRANSFER CodecTransfer, PHDAUDIO_TRANSFER_COMPLETE_CALLBACK Callback, "
@@ -256,30 +256,12 @@ ROUTINES = (
           "HANDLE Handle, SIZE_T RequestedBufferSize, PMDL *BufferMdl, PSIZE_T AllocatedBufferSize, PUCHAR StreamId, "
           "PULONG FifoSize", "audio_allocate_dma", PASSIVE, "pallocate_dma_buffer"),
     audio("FreeDmaBuffer", "HANDLE Handle", "audio_free_dma", PASSIVE, "pfree_dma_buffer"),
-    audio("FreeDmaEngine", "HANDLE Handle", "audio_free_engine", DISPATCH, "pfree_dma_engine"),
-    audio("SetDmaEngineState", "HDAUDIO_STREAM_STATE StreamState, ULONG NumberOfHandles, PHANDLE Handles",
-          "audio_set_state", DISPATCH, "pset_dma_engine_state"),
-    audio("GetWallClockRegister", "PULONG *Wallclock", "audio_wall_clock", DISPATCH, "pget_wall_clock_register",
-          result="VOID"),
-    audio("GetLinkPositionRegister", "HANDLE Handle, PULONG *Position", "audio_link_position", DISPATCH,
-          "pget_link_position_register"),
-    audio("RegisterEventCallback", "PHDAUDIO_UNSOLICITED_RESPONSE_CALLBACK Routine, PVOID Context, PUCHAR Tag",
-          "audio_register_callback", PASSIVE, "pregister_event_callback", "abi"),
-    audio("UnregisterEventCallback", "UCHAR Tag", "audio_unregister_callback", PASSIVE, "punregister_event_callback"),
-    audio("GetDeviceInformation", "PHDAUDIO_DEVICE_INFORMATION DeviceInformation", "audio_device_information", PASSIVE,
-          "pget_device_information"),
-    audio("GetResourceInformation", "PUCHAR CodecAddress, PUCHAR FunctionGroupStartNode",
-          "audio_resource_information", PASSIVE, "pget_resource_information", result="VOID"),
     audio("AllocateDmaBufferWithNotification",
           "HANDLE Handle, ULONG NotificationCount, SIZE_T RequestedBufferSize, PMDL *BufferMdl, "
           "PSIZE_T AllocatedBufferSize, PSIZE_T OffsetFromFirstPage, PUCHAR StreamId, PULONG FifoSize",
           "audio_allocate_dma_notified", PASSIVE, "pallocate_dma_buffer_with_notification"),
     audio("FreeDmaBufferWithNotification", "HANDLE Handle, PMDL BufferMdl, SIZE_T BufferSize",
           "audio_free_dma_notified", PASSIVE, "pfree_dma_buffer_with_notification"),
-    audio("RegisterNotificationEvent", "HANDLE Handle, PKEVENT NotificationEvent", "audio_register_event", PASSIVE,
-          "pregister_notification_event"),
-    audio("UnregisterNotificationEvent", "HANDLE Handle, PKEVENT NotificationEvent", "audio_unregister_event",
-          PASSIVE, "punregister_notification_event"),
     audio("AllocateContiguousDmaBuffer",
           "HANDLE Handle, ULONG RequestedBufferSize, PVOID *DataBuffer, PHDAUDIO_BUFFER_DESCRIPTOR *BdlBuffer",
           "audio_allocate_contiguous", PASSIVE, "pallocate_contiguous_dma_buffer"),
@@ -287,7 +269,25 @@ ROUTINES = (
           "HANDLE Handle, ULONG BufferLength, ULONG Lvi, PHDAUDIO_BDL_ISR Isr, PVOID Context, PUCHAR StreamId, "
           "PULONG FifoSize", "audio_setup_bdl", PASSIVE, "psetup_dma_engine_with_bdl", "abi"),
     audio("FreeContiguousDmaBuffer", "HANDLE Handle", "audio_free_contiguous", PASSIVE, "pfree_contiguous_dma_buffer"),
+    audio("SetDmaEngineState", "HDAUDIO_STREAM_STATE StreamState, ULONG NumberOfHandles, PHANDLE Handles",
+          "audio_set_state", DISPATCH, "pset_dma_engine_state"),
+    audio("FreeDmaEngine", "HANDLE Handle", "audio_free_engine", DISPATCH, "pfree_dma_engine"),
+    audio("GetLinkPositionRegister", "HANDLE Handle, PULONG *Position", "audio_link_position", DISPATCH,
+          "pget_link_position_register"),
+    audio("GetWallClockRegister", "PULONG *Wallclock", "audio_wall_clock", DISPATCH, "pget_wall_clock_register",
+          result="VOID"),
+    audio("GetResourceInformation", "PUCHAR CodecAddress, PUCHAR FunctionGroupStartNode",
+          "audio_resource_information", PASSIVE, "pget_resource_information", result="VOID"),
+    audio("GetDeviceInformation", "PHDAUDIO_DEVICE_INFORMATION DeviceInformation", "audio_device_information", PASSIVE,
+          "pget_device_information"),
+    audio("RegisterEventCallback", "PHDAUDIO_UNSOLICITED_RESPONSE_CALLBACK Routine, PVOID Context, PUCHAR Tag",
+          "audio_register_callback", PASSIVE, "pregister_event_callback", "abi"),
+    audio("UnregisterEventCallback", "UCHAR Tag", "audio_unregister_callback", PASSIVE, "punregister_event_callback"),
+    audio("RegisterNotificationEvent", "HANDLE Handle, PKEVENT NotificationEvent", "audio_register_event", PASSIVE,
+          "pregister_notification_event"),
+    audio("UnregisterNotificationEvent", "HANDLE Handle, PKEVENT NotificationEvent", "audio_unregister_event",
+          PASSIVE, "punregister_notification_event"),
 )
 
-NUMBER_OF = {routine.name: number for number, routine in enumerate(ROUTINES, 1)}
+NUMBERS = {routine.name: number for number, routine in enumerate(ROUTINES, 1)}
 """A routine's number: what a block's note says of who made it."""

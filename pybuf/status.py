@@ -69,6 +69,7 @@ class NetStatus(Status):
     """What the NetApi routines answer: numbers of lmerr.h and of winerror.h."""
 
     NERR_Success = 0, "lmerr.h", "The call succeeded."
+    ERROR_SUCCESS = 0, "winerror.h", "The call succeeded."
     ERROR_ACCESS_DENIED = 5, "winerror.h", "The caller does not have the right."
     ERROR_INVALID_HANDLE = 6, "winerror.h", "The handle is not valid."
     ERROR_NOT_ENOUGH_MEMORY = 8, "winerror.h", "There is not enough memory."

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pybuf import status
 from pybuf._arguments import Address, Number, Out, Structured, Text
 from pybuf._doors import ENTRIES
+from pybuf.layouts import STRUCTS
 from pybuf.routines import ROUTINES
 
 if TYPE_CHECKING:
@@ -150,7 +151,49 @@ loader = Loader()
 """The libraries: `pybuf.windll.netapi32` is `loader.netapi32`."""
 
 
+def ras_pointers(form: str) -> ctypes.Structure:
+    """The RAS routines of one session, which Windows hands out as pointers: a structure in the order of the table.
+
+    Parameters
+    ----------
+    form : str
+        What stands before the routines' names in ENTRIES: ``py_``, or ``session_1_`` and so on.
+
+    Returns
+    -------
+    ctypes.Structure
+        Its members are functions of ctypes.
+    """
+    fields = []
+    for routine in ROUTINES:
+        if f"{form}{routine.name}" in ENTRIES and routine.family == "ras":
+            body = {"_argtypes_": tuple(map(argument_type, routine.parameters)), "_flags_": KEEPS_GIL,
+                    "_restype_": ctypes.c_uint32}
+            fields.append((routine.name, type(f"PFN{routine.name.upper()}", (ctypes._CFuncPtr,), body)))  # type: ignore[attr-defined]
+    kind = type("RasPointers", (ctypes.Structure,), {"_fields_": fields})
+    made: ctypes.Structure = kind(*(function(ENTRIES[f"{form}{name}"]) for name, function in fields))
+    return made
+
+
+pointers = ras_pointers("py_")
+"""The pointers of the current machine's own session: ``windll.pointers.RasGetBuffer(byref(p), byref(n))``."""
+
+
+def structure(name: str) -> type[ctypes.Structure]:
+    """The ctypes class of a structure that NetApi functions answer, with the members' names in C: ``SERVER_INFO_101``
+    has ``sv101_name``. Strings are c_wchar_p, so they are those of this process' own wchar_t. `pybuf.windll` has each
+    by its name.
+    """
+    kinds = (ctypes.c_uint32, ctypes.c_wchar_p, ctypes.c_void_p, ctypes.c_uint32 * 4)  # by kind
+    layout = STRUCTS[name]
+    members = [(layout.prefix + member.name, kinds[member.kind]) for member in layout.members]
+    return type(name, (ctypes.Structure,), {"_fields_": members, "__module__": __name__})
+
+
 def __getattr__(name: str) -> Any:
+    if name in STRUCTS:
+        globals()[name] = found = structure(name)
+        return found
     return getattr(loader, name)
 
 

@@ -10,6 +10,7 @@ def main() -> None:
     try:
         import click
 
+        from pybuf.cli.ras_run import ras_run
         from pybuf.cli.replay import replay
     except ModuleNotFoundError as missing:
         library = (missing.name or "").partition(".")[0]
@@ -17,6 +18,6 @@ def main() -> None:
             sys.exit(f"pybuf: the command needs {library}; install it with: pip install 'pybuf[cli]'")
         raise
     help_text = "Measure poolcore beside the allocators that a program would otherwise use."
-    group = click.Group("pybuf", commands=[replay], help=help_text)
+    group = click.Group("pybuf", commands=[replay, ras_run], help=help_text)
     click.version_option(package_name="pybuf")(group)
     group(prog_name="pybuf")

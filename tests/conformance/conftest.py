@@ -1,5 +1,8 @@
-"""The conformance matrix: every row of conformance.csv (its columns are explained in pybuf/README.md) through every
-door that it names.
+"""The conformance matrix: every row of conformance.csv through every door that it names.
+
+A row has the routine, the status and its value, when it is answered, on what that rests (D documented, H from a header,
+T asserted by a test of Wine's, S from an SDK sample, I seen in an implementation, R a reading where the documents are
+silent), its doors (p Python, c ctypes, C, or script) and what the machine is made with.
 
 A row is shown by a scenario, written once for all doors, in the file of its family: ras.py, netapi.py, videoport.py,
 hdaudio.py. A file is found by its name; nothing else is to be edited. A scenario gets a World (conformance.py), makes
@@ -37,6 +40,10 @@ also runs `machine.check()`, and looks that only `live` blocks are left. NULL an
         bus = world.machine.hdaudio.query_interface(pybuf.HDAUDIO_BUS_INTERFACE)
         _, handle, _ = world.on(bus).AllocateRenderDmaEngine(FORMAT, False)
         return world.on(bus).AllocateDmaBuffer(handle, 0)
+
+HD Audio's arrays and structures: SetDmaEngineState takes a list of handles or None; TransferCodecVerbs, through ctypes
+and C, an array of ctypes structures; formats are pybuf.HDAUDIO_STREAM_FORMAT; what GetDeviceInformation fills is not in
+the answer of C. A function that C is to call is one of ctypes.
 
 Test ids are `row-routine-door`. Besides python, ctypes and C, which the matrix counts, every scenario runs with plain
 addresses in Python, through C's form without a machine, in the Microsoft convention, and on machines in a guest's

@@ -83,6 +83,21 @@ class AddressDoor(PythonDoor):
     passes_objects = False
 
 
+def in_c(routine: Routine, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments where C has more or other ones than Python: a count beside an array, a structure to be filled."""
+    if routine.name == "SetDmaEngineState":
+        state, handles = arguments
+        if handles is None:
+            return state, 1, None
+        return state, len(handles), (ctypes.c_uint64 * max(len(handles), 1))(*handles)
+    if routine.name == "GetDeviceInformation":
+        return (ctypes.create_string_buffer(arguments[0].to_bytes(2, "little"), 16),)
+    if routine.name == "TransferCodecVerbs":
+        transfers, callback, context = (*arguments, None, None)[:3]
+        return 0 if transfers is None else len(transfers), transfers, callback, context
+    return arguments
+
+
 class CompiledDoor:
     """What the ctypes and the C door share: outputs are memory that is written."""
 
@@ -99,7 +114,7 @@ class CompiledDoor:
     def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...], missing: str = "", alias: str = ""
              ) -> Answer:
         """`missing`: the output that is NULL; `alias`: the output that is the variable of the first argument."""
-        given = iter(arguments)
+        given = iter(in_c(routine, arguments))
         passed: list[Any] = []
         outputs: list[tuple[Parameter, Any]] = []
         for parameter in routine.parameters[1 if routine.family == "hdaudio" else 0:]:
@@ -199,6 +214,9 @@ class CDoor(CompiledDoor):
             if isinstance(value, (ctypes.Array, ctypes.Structure)):
                 kept.append(value)
                 value = ctypes.addressof(value)
+            elif isinstance(value, ctypes._CFuncPtr):
+                kept.append(value)
+                value = ctypes.cast(value, ctypes.c_void_p).value
             elif hasattr(value, "extension"):
                 value = value.extension
             elif hasattr(value, "handle"):

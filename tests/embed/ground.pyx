@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from pybuf._machine cimport (
-    FAMILY_RAS, HANDLE_ENGINE, HANDLE_PORT, NOTE_FREED, ROUTINE_RasFreeBuffer,
+    FAMILY_OTHER, HANDLE_ENGINE, HANDLE_PORT, NOTE_FREED, ROUTINE_RasFreeBuffer,
     ROUTINE_RasGetBuffer, ROUTINE_VideoPortReleaseBuffer,
     MachineBase, Reference, address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, callback_raised,
     clock_next, clock_now, clock_run, due_add, due_remove, due_t, dword_of_argument, event_is_valid, event_open,
@@ -264,7 +264,7 @@ def three(first, second, third):
 # ---- families ----
 
 cdef int family_made(machine_t *machine) except -1:
-    machine.families[FAMILY_RAS] = calloc(1, 16)
+    machine.families[FAMILY_OTHER] = calloc(1, 16)
     log.append(("made", machine.number))
     return 0
 
@@ -274,18 +274,18 @@ cdef void family_closing(machine_t *machine) noexcept:
 
 
 cdef void family_closed(machine_t *machine) noexcept:
-    free(machine.families[FAMILY_RAS])
+    free(machine.families[FAMILY_OTHER])
     log.append(("closed", machine.number, bool(machine.is_open)))
 
 
 cdef const char *family_check(machine_t *machine) noexcept:
-    if (<uint64_t *>machine.families[FAMILY_RAS])[0] == 0xBAD:
+    if (<uint64_t *>machine.families[FAMILY_OTHER])[0] == 0xBAD:
         return b"the family is broken"
     return NULL
 
 
 def family_break(MachineBase machine not None, uint64_t value):
-    (<uint64_t *>machine.machine.families[FAMILY_RAS])[0] = value
+    (<uint64_t *>machine.machine.families[FAMILY_OTHER])[0] = value
 
 
 def family(bint is_there):
@@ -296,4 +296,4 @@ def family(bint is_there):
         listed.closing = family_closing
         listed.closed = family_closed
         listed.check = family_check
-    family_register(FAMILY_RAS, &listed)
+    family_register(FAMILY_OTHER, &listed)

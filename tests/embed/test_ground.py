@@ -13,7 +13,7 @@ import pytest
 import poolcore
 import pybuf
 from pybuf import BugCheck, Event, Guest, Machine
-from pybuf.routines import NUMBER_OF
+from pybuf.routines import NUMBERS
 
 from .conftest import HERE, PACKAGE
 
@@ -598,7 +598,7 @@ def numbers_in(file, prefix):
 
 
 def test_routines_have_their_numbers():
-    assert numbers_in("_machine.pxd", "ROUTINE_") == NUMBER_OF
+    assert numbers_in("_machine.pxd", "ROUTINE_") == NUMBERS
 
 
 def test_statuses_have_their_numbers():

@@ -11,13 +11,13 @@ import pytest
 
 import pybuf
 from pybuf import _doors
-from pybuf.routines import FAMILIES, KINDS, NUMBER_OF, RESULTS, ROUTINES, parameters_of
+from pybuf.routines import FAMILIES, KINDS, NUMBERS, RESULTS, ROUTINES, parameters_of
 
 HEADER = Path(pybuf.get_include(), "pybuf.h").read_text()
 
 
 def test_table_is_whole():
-    assert len(ROUTINES) == len(NUMBER_OF) == 52
+    assert len(ROUTINES) == len(NUMBERS) == 52
     for routine in ROUTINES:
         assert routine.family in FAMILIES
         assert routine.result in RESULTS
