@@ -99,18 +99,24 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 def _bare(library: ctypes.CDLL, prefix: str, calls: tuple[str, str, str, str, str]) -> Functions:
     names = [prefix + call for call in calls]
     addresses = [_address(library, name) for name in names]
-    for name, address in zip(names[:3], addresses[:3], strict=True):
+    for name, address in zip(names[:2], addresses[:2], strict=True):
         if not address:
             raise ContenderMissingError(f"has no function {name}")
     malloc, free, realloc, calloc, aligned = addresses
     return Functions(malloc, free, realloc, calloc, aligned, pool=None, origin=_file_of(malloc), owner=library)
 
 
-def load(name: str) -> Functions:
-    """Load the contender ``name`` (a key of CONTENDERS) into this process.
+def load(name: str, library: str | None = None) -> Functions:
+    """Load the contender ``name`` into this process: a key of CONTENDERS, or any with a ``library`` to take.
 
     Raises ContenderMissingError, with the loader's own message where there is one.
     """
+    if library is not None:
+        try:
+            brought = ctypes.CDLL(os.path.realpath(library), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        except OSError as failure:
+            raise ContenderMissingError(str(failure)) from None
+        return _bare(brought, "", ("malloc", "free", "realloc", "calloc", "aligned_alloc"))
     contender = CONTENDERS[name]
     if name == "poolcore":
         return _poolcore()

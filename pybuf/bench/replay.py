@@ -156,14 +156,20 @@ class _Trials:
     def try_run(self, name: str, touch: str, passes: int = 1) -> dict[str, Any] | None:
         """Run one trial. None when the contender is out, from now on in every round."""
         order = {
-            "contender": name,
+            "workload": "trace",
+            "parameters": {},
+            "contenders": [{"name": name}],
+            "metric": {"check": "check", "page": "memory"}.get(touch, "time"),
+            "threads": 1,
+            "rounds": 1,
+            "seed": 0,
             "words": str(self.words),
             "recorded": self.trace.recorded_words,
             "slots": self.trace.slots,
             "peak": self.trace.peak_word,
-            "touch": touch,
+            "touch": "line" if touch == "check" else touch,
             "passes": passes,
-            "cpu": self.cpu,
+            "cpus": [self.cpu],
             "offset": self.rng.randrange(16, 4097, 16),
         }
         environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
@@ -183,11 +189,14 @@ class _Trials:
             return self._drop(name, (done.stderr.strip().splitlines() or ["failed without a word"])[-1])
         answer: dict[str, Any] = json.loads(done.stdout)
         if "missing" in answer:
-            return self._drop(name, answer["missing"], is_disqualified=False)
+            return self._drop(name, answer["missing"][name], is_disqualified=False)
         if "disqualified" in answer:
-            return self._drop(name, answer["disqualified"])
-        self.origins[name] = answer["origin"]
-        return answer
+            return self._drop(name, answer["disqualified"][name])
+        self.origins[name] = answer["origins"][name]
+        if "memory" in answer:
+            return {"resident_bytes": answer["memory"][name]["peak_resident_bytes"]}
+        found: dict[str, Any] = answer["rounds"][0][name]
+        return found
 
     def _drop(self, name: str, reason: str, is_disqualified: bool = True) -> dict[str, Any] | None:
         self.running.remove(name)
