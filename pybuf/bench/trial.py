@@ -346,7 +346,7 @@ class _Player:
         where = f"at call {index + 1:,}" + (f" of thread {lane + 1}" if len(self.lanes) > 1 else "")
         if word & 3 != FREE and size and not any(slots[slot * 8:slot * 8 + 8]):
             return f"gave no memory for {size:,} bytes {where}"
-        return f"changed the bytes of a live block, or gave or took one wrongly, seen {where}"
+        return f"changed the bytes of a live block, seen {where}"
 
     def close(self) -> None:
         if self.team is not None:

@@ -212,7 +212,7 @@ def _outliving(p: Parameters, seed: int, threads: int) -> Plan:
 
 #: Python: the kinds of buffers that a program would use where a pool could stand.
 BUFFERS = ("bytearray", "numpy", "pyarrow", "deque-pool", "poolcore", "empty")
-NETWORK = ("bytearray", "bytes", "reused", "deque-pool", "poolcore")
+NETWORK = ("bytes", "bytearray", "reused", "deque-pool", "poolcore")
 
 _PAIR = {"size": 1500, "live": 64, "events": 400_000}
 _MIX = {"low": 16, "high": 1500, "live": 1000, "events": 400_000}
