@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Parameters = Mapping[str, Any]
-#: A timed pass: from count to (wall_ns, cpu_ns, more figures).
+#: A timed pass; its figures are wall_ns, cpu_ns and what the workload has besides.
 Pass = Callable[[], dict[str, Any]]
 
 HOST = "127.0.0.1"
@@ -175,9 +175,9 @@ def _buffers(kind: str, p: Parameters, seed: int) -> Pass:
                 view.release()
 
     def run() -> dict[str, Any]:
-        taken = _clocked(body)
-        taken["neighbours"] = len(neighbours)
-        return taken
+        if not all(len(neighbour) == size for neighbour in neighbours):
+            raise WrongError("gave a buffer of another size")
+        return _clocked(body)
 
     return run
 
@@ -462,48 +462,44 @@ PREPARE: dict[str, Callable[[str, Parameters, int], Pass]] = {
 }
 
 
-def _operations(p: Parameters) -> int:
-    count: int = p["count"] * p.get("burst", 1)
-    return count
-
-
 def run(
-    name: str, parameters: Parameters, kinds: list[str], rounds: int, passes: int, seed: int
+    name: str, parameters: Parameters, contenders: Mapping[str, str], rounds: int, passes: int, seed: int
 ) -> dict[str, Any]:
-    """A trial's answer: every kind prepared and checked, then ``rounds`` in random order.
+    """A trial's answer: every contender prepared and checked, then ``rounds`` in random order.
 
-    Beside ``wall_ns``, ``cpu_ns`` and ``operations`` a round may hold ``misses`` and ``worst_ns``. A kind whose library is
+    ``contenders`` has the kind of buffers of each. Beside ``wall_ns``, ``cpu_ns`` and ``operations`` a round may hold ``misses`` and ``worst_ns``. A kind whose library is
     not here is under "missing", one that changes bytes under "disqualified".
     """
     answer: dict[str, Any] = {"origins": {}, "rounds": []}
     ready: dict[str, Pass] = {}
-    for kind in kinds:
+    size = parameters["frames"] * 4 if "frames" in parameters else parameters["size"]
+    for contender, kind in contenders.items():
         try:
-            check(kind, parameters["frames"] * 4 if "frames" in parameters else parameters["size"], seed)
-            ready[kind] = PREPARE[name](kind, parameters, seed)
-            ready[kind]()  # what is made once is not timed
+            check(kind, size, seed)
+            made = PREPARE[name](kind, parameters, seed)
+            made()  # what is made once is not timed
         except MissingError as missing:
-            answer.setdefault("missing", {})[kind] = str(missing)
+            answer.setdefault("missing", {})[contender] = str(missing)
         except (WrongError, OSError) as wrong:
-            answer.setdefault("disqualified", {})[kind] = str(wrong)
-            ready.pop(kind, None)
+            answer.setdefault("disqualified", {})[contender] = str(wrong)
         else:
-            answer["origins"][kind] = kind
+            ready[contender] = made
+            answer["origins"][contender] = kind
     shuffle = random.Random(seed).sample
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
             taken: dict[str, Any] = {}
-            for kind in shuffle(list(ready), len(ready)):
+            for contender in shuffle(list(ready), len(ready)):
                 try:
-                    seen = [ready[kind]() for _ in range(passes)]
+                    seen = [ready[contender]() for _ in range(passes)]
                 except (WrongError, OSError) as wrong:
-                    answer.setdefault("disqualified", {})[kind] = str(wrong)
-                    del ready[kind]
+                    answer.setdefault("disqualified", {})[contender] = str(wrong)
+                    del ready[contender]
                     continue
-                taken[kind] = {key: [one[key] for one in seen] for key in seen[0] if key != "neighbours"}
-                taken[kind]["operations"] = _operations(parameters)
+                taken[contender] = {key: [one[key] for one in seen] for key in seen[0]}
+                taken[contender]["operations"] = parameters["count"] * parameters.get("burst", 1)
             answer["rounds"].append(taken)
     finally:
         gc.enable()

@@ -16,6 +16,7 @@ import json
 import mmap
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -126,10 +127,8 @@ class _Score:
     #: Numbers of the operations that occur, and the size of the largest block.
     operations: set[int]
     largest: int
-
-    @property
-    def has_alignments(self) -> bool:
-        return self.alignments is not None and max(self.alignments) > 4
+    #: Whether any alignment is more than every allocation has anyway.
+    has_alignments: bool
 
 
 def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None) -> _Score:
@@ -141,7 +140,9 @@ def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None) 
         slots, peak_word = max(slots, lane_slots), peak_word or lane_peak
         bits, largest = bits | lane_bits, max(largest, lane_largest)
     operations = {operation for operation in range(4) if bits >> operation & 1}
-    return _Score(plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest)
+    has_alignments = alignments is not None and re.search(rb"[\x05-\xff]", alignments) is not None
+    return _Score(plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
+                  has_alignments)  # fmt: skip
 
 
 def _recorded(order: Order) -> _Score:
@@ -216,8 +217,11 @@ def _told_by_a_child(drawn: Callable[[], Plan], file: int) -> dict[str, Any]:
 # ---- playing -------------------------------------------------------------------------------
 
 
-class _Player:
-    """Plays a score through one contender."""
+class Player:
+    """Plays the words of a workload through one contender: `set_up`, `play` as often as wanted, `tear_down`.
+
+    FailedError from each of them when the contender did not do as an allocator must.
+    """
 
     def __init__(self, order: Order, score: _Score, functions: Functions, is_gil_held: bool) -> None:
         self.score = score
@@ -349,6 +353,7 @@ class _Player:
         return f"changed the bytes of a live block, seen {where}"
 
     def close(self) -> None:
+        """End the threads."""
         if self.team is not None:
             self.team.close()
 
@@ -435,7 +440,7 @@ def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
     return [sum(live) for live in zip(*per_lane, strict=True)]
 
 
-def _timed(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+def _timed(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> None:
     shuffle = random.Random(order["seed"]).sample
     is_shared = len(players) > 1
     for name in list(players):
@@ -461,7 +466,7 @@ def _timed(players: dict[str, _Player], order: Order, answer: dict[str, Any]) ->
 class _dropping:  # noqa: N801
     """Disqualifies a contender that fails inside, and goes on without it."""
 
-    def __init__(self, players: dict[str, _Player], name: str, answer: dict[str, Any]) -> None:
+    def __init__(self, players: dict[str, Player], name: str, answer: dict[str, Any]) -> None:
         self.players, self.name, self.answer = players, name, answer
 
     def __enter__(self) -> None:
@@ -475,7 +480,7 @@ class _dropping:  # noqa: N801
         return True
 
 
-def _latencies(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+def _latencies(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> None:
     answer["histogram"], answer["histograms"] = {}, {}
     _timed(players, order, answer)
     for name, player in players.items():
@@ -492,7 +497,7 @@ def _latencies(players: dict[str, _Player], order: Order, answer: dict[str, Any]
         }
 
 
-def _memory(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+def _memory(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> None:
     answer["memory"] = {}
     # Freed memory of the interpreter is given back first: what is used again would cost nothing.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -530,12 +535,12 @@ def _memory(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -
                 player.tear_down()
 
 
-def _pool_of(player: _Player) -> Any:
+def _pool_of(player: Player) -> Any:
     owner = player.owner
     return owner[0] if isinstance(owner, tuple) and hasattr(owner[0], "stats") else None
 
 
-def _slab_bytes(player: _Player) -> int | None:
+def _slab_bytes(player: Player) -> int | None:
     pool = _pool_of(player)
     if pool is None:
         return None
@@ -543,7 +548,7 @@ def _slab_bytes(player: _Player) -> int | None:
     return int(stats.capacity_bytes + stats.external_waste_bytes)
 
 
-def _slab_map(player: _Player) -> list[list[Any]]:
+def _slab_map(player: Player) -> list[list[Any]]:
     """[granule, "slab" or "run", class_bytes, live, blocks] for each granule in which a block begins, in address order."""
     granules: dict[int, list[Any]] = {}
     shift = 16
@@ -557,7 +562,7 @@ def _slab_map(player: _Player) -> list[list[Any]]:
     return [[row[0] - first, *row[1:]] for _, row in sorted(granules.items())]
 
 
-def _checked(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+def _checked(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> None:
     """A pattern in every block, verified before it goes."""
     _timed(players, order, answer)
     answer["checked"] = list(players)
@@ -578,13 +583,25 @@ def run(order: Order) -> dict[str, Any]:
         from pybuf.bench import python_workloads
 
         parameters = complete(WORKLOADS[order["workload"]], order["parameters"])
-        names = [entry["name"] for entry in order["contenders"]]
+        kinds = {entry["name"]: entry.get("same_as", entry["name"]) for entry in order["contenders"]}
         return python_workloads.run(
-            order["workload"], parameters, names, order["rounds"], order["passes"], order["seed"]
+            order["workload"], parameters, kinds, order["rounds"], order["passes"], order["seed"]
         )
+    players, answer = prepare(order)
+    METRICS[order["metric"]](players, order, answer)
+    for player in players.values():
+        player.close()
+    return answer
+
+
+def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
+    """The contenders of an order that can be had, ready to `Player.set_up`, and the answer so far.
+
+    Raises ValueError, one line, for what cannot be drawn or read.
+    """
     score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
     answer: dict[str, Any] = {"origins": {}, "events": score.events}
-    players: dict[str, _Player] = {}
+    players: dict[str, Player] = {}
     for entry in order["contenders"]:
         name = entry["name"]
         reason = _unfit(order, score, entry)
@@ -598,13 +615,10 @@ def run(order: Order) -> dict[str, Any]:
             continue
         answer["origins"][name] = functions.origin
         _occupy(functions, order["offset"])
-        players[name] = _Player(order, score, functions, _is_gil_needed(entry))
+        players[name] = Player(order, score, functions, _is_gil_needed(entry))
         if players[name].emulated:
             answer.setdefault("emulated", {})[name] = players[name].emulated
-    METRICS[order["metric"]](players, order, answer)
-    for player in players.values():
-        player.close()
-    return answer
+    return players, answer
 
 
 if __name__ == "__main__":
