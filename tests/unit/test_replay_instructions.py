@@ -22,9 +22,10 @@ def test_the_harness_counts_the_same_instructions_through_every_contenders_point
     trials = {}
     for number, name in enumerate(CONTENDERS):
         order = {
-            "contender": name, "words": str(words), "recorded": trace.recorded_words * REPEATS, "slots": trace.slots,
-            "peak": 0, "touch": "line", "passes": 1, "offset": 64,
-            "cpu": processors[number % len(processors)],
+            "workload": "trace", "parameters": {}, "contenders": [{"name": name}], "metric": "time", "threads": 1,
+            "rounds": 1, "seed": 0, "words": str(words), "recorded": trace.recorded_words * REPEATS,
+            "slots": trace.slots, "touch": "line", "passes": 1, "offset": 64,
+            "cpus": [processors[number % len(processors)]],
         }
         trials[name] = subprocess.Popen(
             ["valgrind", "--tool=callgrind", f"--callgrind-out-file={tmp_path / name}",

@@ -49,7 +49,7 @@ def replay(recorder, lines, touch="line"):
 LINES = [b"+ 0x1 0x20", b"+ 0x2 0x2000", b"< 0x1", b"> 0x1 0x30", b"- 0x2"]
 
 
-@pytest.mark.parametrize("touch", ["line", "page", "check"])
+@pytest.mark.parametrize("touch", ["line", "page", "all", "check"])
 @pytest.mark.parametrize("is_pooled", [False, True])
 def test_each_signature_gets_its_own_arguments(is_pooled, touch):
     recorder = Recorder(is_pooled)
@@ -75,12 +75,18 @@ def test_page_touches_every_page_of_each_block():
     assert [offset for offset, byte in enumerate(recorder.memory[1].raw) if byte == b"\1"[0]] == [0, 4096, 8191]
 
 
-@pytest.mark.parametrize("touch", ["line", "page", "check"])
+def test_all_touches_every_byte_of_each_block():
+    recorder = Recorder(False)
+    replay(recorder, LINES, "all")
+    assert [block.raw.count(b"\1") for block in recorder.memory] == [0x20, 0x2000, 0x30]
+
+
+@pytest.mark.parametrize("touch", ["line", "page", "all", "check"])
 def test_a_block_of_no_bytes_is_not_touched(touch):
     assert replay(Recorder(False, block_for=lambda size: 0), [b"+ 0x1 0x0", b"- 0x1"], touch) is None
 
 
-@pytest.mark.parametrize("touch", ["line", "page", "check"])
+@pytest.mark.parametrize("touch", ["line", "page", "all", "check"])
 def test_the_loop_stops_where_no_memory_came(touch):
     recorder = Recorder(False)
     recorder.block_for = lambda size: 0 if size == 0x2000 else recorder.fresh(size)
@@ -96,6 +102,14 @@ def test_check_sees_a_block_that_was_handed_out_twice():
 
 def test_check_sees_a_reallocation_that_lost_the_bytes():
     assert replay(Recorder(True), [b"+ 0x1 0x20", b"< 0x1", b"> 0x2 0x40"], "check") == 1
+
+
+def test_check_sees_a_free_that_a_pool_refused():
+    recorder = Recorder(True)
+    refuse = ctypes.CFUNCTYPE(ctypes.c_int, WORD, WORD)(lambda pool, block: 3)
+    recorder.keep += (refuse,)
+    recorder.functions = (recorder.functions[0], ctypes.cast(refuse, ctypes.c_void_p).value, *recorder.functions[2:])
+    assert replay(recorder, [b"+ 0x1 0x20", b"- 0x1"], "check") == 1
 
 
 def test_words_outside_of_the_trace_are_refused():
