@@ -33,13 +33,17 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return found
 
 
+def text_of(value: Any) -> str:
+    """``value`` as JSON that a person can read, with a newline at its end."""
+    return json.dumps(value, indent=1) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to the file at ``path``, which afterwards is the new one or still the old one, never half."""
     beside = path.with_name(path.name + ".part")
     try:
         with beside.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.write("\n")
+            file.write(text_of(value))
             file.flush()
             os.fsync(file.fileno())
     except OSError:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pybuf.bench.jsonfile import ForeignFileError, decode, read_json, write_json
+from pybuf.bench.jsonfile import ForeignFileError, decode, read_json, text_of, write_json
 from pybuf.bench.manifest import SCHEMA, Manifest, check_schema
 
 WHAT = "a result written by pybuf bench or pybuf replay"
@@ -145,6 +145,10 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers: what is written as JSON."""
         return asdict(self)
+
+    def as_json(self) -> str:
+        """What is written to the file."""
+        return text_of(self.as_dict())
 
     def save(self, path: Path) -> None:
         """Write it as JSON; an OSError is the caller's to explain."""

@@ -29,15 +29,21 @@ SAMPLES = 32
 class Order(TypedDict):
     """What a trial is to do. ``words`` is a file of trace words, ``recorded`` how many are timed."""
 
-    contender: str
+    workload: str
+    parameters: dict[str, Any]
+    contenders: list[dict[str, Any]]
+    metric: str
+    touch: str
+    threads: int
+    passes: int
+    rounds: int
+    cpus: list[int]
+    offset: int
+    seed: int
     words: str
     recorded: int
     slots: int
     peak: int
-    touch: str
-    passes: int
-    cpu: int
-    offset: int
 
 
 def _table(size: int) -> mmap.mmap:
@@ -82,8 +88,11 @@ class _Player:
 
     def __init__(self, order: Order, functions: Functions) -> None:
         self.functions = functions.malloc, functions.free, functions.realloc, functions.pool
-        self.is_gil_held = CONTENDERS[order["contender"]].is_gil_needed
-        self.touch = order["touch"]
+        (entry,) = order["contenders"]
+        self.name: str = entry["name"]
+        known = CONTENDERS.get(entry.get("same_as") or self.name)
+        self.is_gil_held = known is not None and known.is_gil_needed
+        self.touch = "check" if order["metric"] == "check" else order["touch"]
         self.words = _trace(order["words"])
         self.slots = _table(order["slots"] * 8)
         self.marks = _table(order["slots"] * _replay.MARK_BYTES if self.touch == "check" else 0)
@@ -124,7 +133,8 @@ def _timed(player: _Player, order: Order) -> dict[str, Any]:
         wall_ns.append(time.perf_counter_ns() - wall)
         cpu_ns.append(time.thread_time_ns() - cpu)
         player.play(order["recorded"], player.last)
-    return {"wall_ns": wall_ns, "cpu_ns": cpu_ns}
+    measured = {"wall_ns": wall_ns, "cpu_ns": cpu_ns, "operations": order["recorded"]}
+    return {"rounds": [{player.name: measured}]}
 
 
 def _measured(player: _Player, order: Order) -> dict[str, Any]:
@@ -136,31 +146,31 @@ def _measured(player: _Player, order: Order) -> dict[str, Any]:
     before = resident.read()
     recorded = order["recorded"]
     stops = sorted({order["peak"], *(recorded * sample // SAMPLES for sample in range(1, SAMPLES + 1))})
-    highest = first = 0
+    first, timeline = 0, []
     for stop in stops:
         player.play(first, stop)
-        highest = max(highest, resident.read() - before)
+        timeline.append([stop, 0, None, resident.read() - before])
         first = stop
-    return {"resident_bytes": highest}
+    peak = max(point[3] or 0 for point in timeline)
+    return {"memory": {player.name: {"timeline": timeline, "peak_resident_bytes": peak}}}
 
 
 def run(order: Order) -> dict[str, Any]:
     """Do as ordered. A contender that cannot be had answers "missing", one that fails "disqualified"."""
-    pin(order["cpu"])
+    pin(order["cpus"][0])
+    (entry,) = order["contenders"]
+    name = entry["name"]
     try:
-        functions = load(order["contender"])
+        functions = load(**entry)
     except ContenderMissingError as missing:
-        return {"missing": str(missing)}
-    answer: dict[str, Any] = {"origin": functions.origin}
+        return {"missing": {name: str(missing)}}
+    answer: dict[str, Any] = {"origins": {name: functions.origin}}
     player = _Player(order, functions)
     _occupy(functions, order["offset"])
     try:
-        if order["touch"] == "page":
-            answer.update(_measured(player, order))
-        else:
-            answer.update(_timed(player, order))
+        answer.update(_measured(player, order) if order["metric"] == "memory" else _timed(player, order))
     except RuntimeError as failure:
-        answer["disqualified"] = str(failure)
+        answer["disqualified"] = {name: str(failure)}
     return answer
 
 
