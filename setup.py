@@ -31,7 +31,7 @@ HAS_MS_ABI = sys.platform != "win32" and platform.machine() in ("x86_64", "AMD64
 ENGINE = os.path.join("poolcore", "_pool.pyx")
 
 # The timed loops run on POSIX threads and clocks.
-POSIX_ONLY = {os.path.join("pybuf", "bench", "_loops.pyx")}
+POSIX_ONLY = {os.path.join("pybuf", "bench", name) for name in ("_loops.pyx", "_workloads.pyx")}
 
 DIRECTIVES = {
     "language_level": 3,
