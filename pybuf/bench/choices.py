@@ -11,7 +11,7 @@ from pybuf.bench.contenders import BASE, CONTENDERS, variant_name
 from pybuf.bench.contenders import variants as variants_of
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload
 from pybuf.bench.runner import SAME, SHIPPED
-from pybuf.bench.workloads import WORKLOADS
+from pybuf.bench.workloads import DEFAULTS, WORKLOADS, parsed
 
 
 def libraries(texts: Sequence[str]) -> list[ChosenContender]:
@@ -45,7 +45,7 @@ def contenders(
     chosen = [WORKLOADS[name] for name in workloads if name in WORKLOADS]
     known = list(CONTENDERS)
     for workload in chosen:
-        known += [name for name in workload.contenders or () if name not in known]
+        known += [name for name in workload.contenders if name not in known]
     brought = [one.name for one in more]
     for name in against or ():
         if name not in known and name not in brought:
@@ -56,17 +56,24 @@ def contenders(
     return [*(ChosenContender(name) for name in known), *more]
 
 
-def workloads(names: Sequence[str], live_bytes: int | None = None) -> list[ChosenWorkload]:
-    """The workloads of these names, each once; without any, those that run by default. Raises ValueError for others."""
-    for name in names:
-        if name not in WORKLOADS:
-            raise ValueError(f"unknown workload {name!r}; there are {', '.join(WORKLOADS)}")
-    wanted = list(dict.fromkeys(names)) or [name for name, one in WORKLOADS.items() if one.is_default]
-    return [
-        ChosenWorkload(
-            name, {"live_bytes": live_bytes} if live_bytes and "live_bytes" in WORKLOADS[name].parameters else {})
-        for name in wanted
-    ]
+def workloads(texts: Sequence[str], live_bytes: int | None = None) -> list[ChosenWorkload]:
+    """The workloads that are named, without any those that run by default; files may be traces, tables or captures.
+
+    Raises ValueError, one line, for unknown names and parameters.
+    """
+    found: list[ChosenWorkload] = []
+    for text in texts or DEFAULTS:
+        named = parsed(text)
+        if named is None:
+            one = traces([Path(text)])[0]
+        else:
+            workload, parameters = named
+            if live_bytes is not None and "live_bytes" in parameters:
+                parameters = {**parameters, "live_bytes": live_bytes}
+            one = ChosenWorkload(workload.name, parameters)
+        if one not in found:
+            found.append(one)
+    return found
 
 
 def traces(paths: Sequence[Path]) -> list[ChosenWorkload]:

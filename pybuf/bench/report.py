@@ -44,7 +44,7 @@ def print_result(result: Result, directory: Path | None, console: Console) -> No
             style="dim", highlight=False,
         )
     where = "none written; -o DIR writes one" if directory is None else str(directory / "report.html")
-    console.print(f"report: {where}", highlight=False, soft_wrap=True)
+    console.print(f"report: {where}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"again:  {again(result)}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -215,7 +215,8 @@ def _print_lead(result: Result, console: Console) -> None:
         return
     peers = ", ".join(f"{name}: {peer}" for name, peer in next(iter(result.lead.values())).peers.items())
     means = ", ".join(
-        f"{lead.geometric_mean:.2f}x" + ("" if one == "all" else f" ({PASSES[one]})") for one, lead in result.lead.items())
+        f"{lead.geometric_mean:.2f}x" + ("" if one == "all" else f" ({PASSES[one]})")
+        for one, lead in result.lead.items())
     console.print(
         f"poolcore to the fastest peer of each workload ({peers}), geometric mean: {means}", highlight=False)
 
@@ -258,7 +259,7 @@ def print_outcome(outcome: Outcome, limit: float | None, console: Console) -> No
     console.print(table)
     for line in outcome.unmatched:
         console.print(Text(f"  {line}", style="dim"))
-    console.print(_summary(outcome, limit), highlight=False, soft_wrap=True)
+    console.print(_summary(outcome, limit), highlight=False, markup=False, soft_wrap=True)
 
 
 def _summary(outcome: Outcome, limit: float | None) -> str:
@@ -267,7 +268,7 @@ def _summary(outcome: Outcome, limit: float | None) -> str:
         if slow:
             return f"slower by more than {limit:.1%}: {_listed(slow)}"
         if doubts:
-            return f"inconclusive, more rounds are needed: whether slower by more than {limit:.1%}: {_listed(doubts)}"
+            return f"inconclusive without more rounds, whether slower by more than {limit:.1%}: {_listed(doubts)}"
         return f"nothing is slower by more than {limit:.1%}"
     counts = Counter(one.verdict for one in outcome.changes)
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
@@ -275,5 +276,5 @@ def _summary(outcome: Outcome, limit: float | None) -> str:
 
 def _listed(changes: Sequence[Change]) -> str:
     return "; ".join(
-        f"{one.contender} in {one.comparison} ({PASSES[one.passes]}) "
+        f"{one.contender} in {one.comparison}, {PASSES[one.passes]}: "
         f"{one.estimate:.2f} [{one.low:.2f}..{one.high:.2f}]" for one in changes)

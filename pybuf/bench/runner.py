@@ -36,7 +36,7 @@ from pybuf.bench.manifest import load as load_manifest
 from pybuf.bench.result import Absent, Comparison, Latency, MeasuredWorkload, Memory, Result, Row
 from pybuf.bench.statistics import FEWEST_ROUNDS
 from pybuf.bench.traces import Trace, default_path, read
-from pybuf.bench.workloads import TRACE, WORKLOADS, Workload
+from pybuf.bench.workloads import WORKLOADS, Workload
 
 PASSES = 6
 CHECK_PASSES = 2
@@ -60,10 +60,14 @@ ENDED = b'{"is_ended":true,"seconds":0}\n'
 #: So many rounds may be repeated before any was kept.
 FEWEST_REPEATS = 8
 
+#: What replays a recording, as a workload.
+TRACE = Workload("trace", "the allocations of a recorded program", {}, isolation="process", threads=(1, 1))
+
 # For the estimate that is printed before anything has been measured.
 START_S = 0.075
 EVENT_S = 12e-9
-CHECK_EVENT_S = 36e-9
+CHECK_SLOWER = 3
+PYTHON_EVENT_S = 20e-6
 
 #: Called after each step with a few words and the share of the run that is done, 0 to 1.
 Progress = Callable[[str, float], None]
@@ -91,26 +95,39 @@ class Task:
     @property
     def is_shared(self) -> bool:
         """Whether contenders run in one process: never where that process is what is measured."""
-        return self.workload.isolation == "shared" and self.metric == "time" and self.threads == 1
+        return self.workload.isolation_of(self.metric, self.threads) == "shared"
+
+    @property
+    def is_processor_bound(self) -> bool:
+        """Whether wall time is processor time when nothing disturbs: not with threads, and not with sockets."""
+        return self.threads == 1 and (not self.workload.contenders or self.workload.isolation == "shared")
+
+    @property
+    def events_s(self) -> float:
+        """Seconds that one pass takes, roughly."""
+        if self.trace is not None:
+            return self.trace.replayed_events * EVENT_S
+        parameters = {**self.workload.parameters, **self.chosen.parameters}
+        if self.workload.contenders:
+            return float(parameters.get("count", 1000) * PYTHON_EVENT_S)
+        return float(parameters.get("events", 400_000) * EVENT_S)
 
     @property
     def passes_run(self) -> int:
         """Passes of one trial."""
-        if self.metric != "time" or self.passes == ["first"]:
-            return 1
-        return PASSES if "later" in self.passes else 1
+        return PASSES if self.metric == "time" and "later" in self.passes else 1
 
     def cost_s(self) -> float:
         """Seconds that one round takes, roughly, on a machine of our days that is otherwise idle."""
-        events = self.trace.replayed_events if self.trace else self.workload.operations
         turns = TURNS if self.is_shared else 1
         starts = 1 if self.is_shared else len(self.contenders)
-        return starts * START_S + len(self.contenders) * turns * self.passes_run * events * EVENT_S
+        return starts * START_S + len(self.contenders) * turns * self.passes_run * self.events_s
 
     def check_cost_s(self) -> float:
         """Seconds that its check takes, roughly."""
-        events = self.trace.replayed_events if self.trace else self.workload.operations
-        return len(self.contenders) * (START_S + CHECK_PASSES * events * CHECK_EVENT_S)
+        if self.workload.contenders:
+            return 0
+        return len(self.contenders) * (START_S + CHECK_PASSES * CHECK_SLOWER * self.events_s)
 
 
 @dataclass(frozen=True)
@@ -157,10 +174,8 @@ def plan(manifest: Manifest) -> Plan:
         if chosen.trace is not None:
             trace = read(default_path() if chosen.trace == SHIPPED else chosen.trace)
         workload = TRACE if trace is not None else WORKLOADS[chosen.name]
-        takers = [one for one in manifest.contenders if workload.takes(one.as_order())]
-        for threads in manifest.threads:
-            if threads > workload.most_threads:
-                raise ValueError(f"{chosen.name} runs in {workload.most_threads} thread, not in {threads}")
+        takers = [one for one in manifest.contenders if _takes(workload, one)]
+        for threads in workload.threads_of(manifest.threads):
             for metric in manifest.metrics:
                 if metric not in workload.metrics:
                     raise ValueError(
@@ -168,6 +183,12 @@ def plan(manifest: Manifest) -> Plan:
                 entries = [one for one in takers if metric != "memory" or one.name != analysis.EMPTY]
                 tasks.append(_task(manifest, chosen, workload, trace, metric, threads, entries, tasks))
     return Plan(manifest, tasks)
+
+
+def _takes(workload: Workload, entry: ChosenContender) -> bool:
+    if workload.contenders:
+        return entry.name in workload.contenders
+    return bool(entry.library) or entry.settings is not None or entry.name in CONTENDERS
 
 
 def _task(
@@ -180,9 +201,8 @@ def _task(
     number = 1 + sum(task.id.partition(" (")[0] == f"{key}, {touch}, {metric}" for task in others)
     again = f" ({number})" if number > 1 else ""
     is_timed = metric == "time"
-    passes = ["all"]
-    if is_timed and workload.passes > 1:
-        passes = list(manifest.passes)
+    has_passes = is_timed and not workload.contenders and workload.isolation_of(metric, threads) == "process"
+    passes = list(manifest.passes) if has_passes else ["all"]
     same = [ChosenContender(SAME, same_as=workload.base)] if is_timed and any(
         one.name == workload.base for one in entries) else []
     return Task(
@@ -306,7 +326,7 @@ class _Trials:
     def check(self) -> None:
         """Have every contender write and verify a pattern in every block."""
         for entry in list(self.running):
-            if entry.name not in (analysis.EMPTY, SAME):
+            if entry.name not in (analysis.EMPTY, SAME) and "check" in self.task.workload.metrics:
                 self.run([entry], "check", self.draw("check"), CHECK_PASSES, 1)
 
     def round(self, number: int) -> tuple[dict[str, Any], bool]:
@@ -342,11 +362,10 @@ class _Trials:
         kept = calm or turns
         joined = {
             name: {
-                "wall_ns": [
-                    statistics.median(walls)
-                    for walls in zip(*(turn[name]["wall_ns"] for turn in kept), strict=True)
-                ],
-                "operations": first["operations"],
+                **first,
+                **{series: [
+                    statistics.median(values) for values in zip(*(turn[name][series] for turn in kept), strict=True)
+                ] for series in ("wall_ns", self.task.workload.series)},
             }
             for name, first in kept[0].items()
         }
@@ -354,7 +373,7 @@ class _Trials:
 
     def _is_disturbed(self, measured: dict[str, Any]) -> bool:
         wall, cpu = measured["wall_ns"], measured.get("cpu_ns")
-        if not cpu or self.task.threads > 1 or not self.task.workload.is_processor_bound:
+        if not cpu or not self.task.is_processor_bound:
             return False
         parts = (wall[0], cpu[0]), (sum(wall[1:]), sum(cpu[1:]))
         return any(wall_ns > DISTURBED_RATIO * cpu_ns for wall_ns, cpu_ns in parts)
@@ -567,8 +586,9 @@ def listing(more: Sequence[ChosenContender] = ()) -> dict[str, Any]:
         package = CONTENDERS[entry.name].package if entry.name in CONTENDERS else None
         contenders.append({"name": entry.name, "what": describe(entry.as_order()), "package": package, **look(entry)})
     workloads = [
-        {"name": one.name, "what": one.what, "is_default": one.is_default, "metrics": list(one.metrics),
-         "contenders": list(one.contenders or ())}
+        {"name": one.name, "what": one.what, "is_default": one.is_default,
+         "metrics": [metric for metric in one.metrics if metric != "check"],
+         "contenders": list(one.contenders), "parameters": one.parameters}
         for one in WORKLOADS.values()
     ]
     return {"workloads": workloads, "contenders": contenders}
@@ -709,7 +729,7 @@ def _series(task: Task, measured: list[Any]) -> dict[str, list[float]]:
     series: dict[str, list[float]] = {one: [] for one in task.passes}
     for one in measured:
         count = operations or one["operations"]
-        walls = one["wall_ns"]
+        walls = one[task.workload.series]
         values = {"first": walls[0], "all": statistics.median(walls)}
         if len(walls) > 1:
             values["later"] = statistics.median(walls[1:])

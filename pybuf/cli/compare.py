@@ -38,7 +38,7 @@ def compare(base: Path, new: Path, limit: float | None, is_anyway: bool) -> None
     Exit status: 0 everything could be told, and with --fail-above nothing became slower by more than that; 1 something
     did; 2 bad input, or results of unlike machines; 3 something could not be told.
     """
-    notes = Console(stderr=True, highlight=False)
+    notes = Console(stderr=True, highlight=False, markup=False)
     try:
         old, other = result.load(base), result.load(new)
         count = sum(len(one.contenders) * len(one.passes) for one in old.comparisons)

@@ -188,7 +188,7 @@ def manifest_of(
 
 def measure(manifest: Manifest, request: Request, what: str) -> None:
     """Run a manifest, show what it found, and write the files. ``what`` is said of it beside its duration."""
-    notes = Console(stderr=True, highlight=False)
+    notes = Console(stderr=True, highlight=False, markup=False)
     is_resumed = False
     try:
         plan = runner.plan(manifest)

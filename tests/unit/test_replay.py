@@ -10,7 +10,6 @@ import pytest
 
 from pybuf.bench import processor, runner, traces
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload
-from pybuf.bench.workloads import TRACE
 from pybuf.cli import main
 
 TINY = """\
@@ -197,7 +196,7 @@ def scripted(monkeypatch, times, rounds):
     monkeypatch.setattr(runner, "ask", answer)
     trace = traces.parse([b"= Start", b"+ 0x1 0x1000", b"- 0x1"], "t")
     task = runner.Task(
-        "t, time", "t", TRACE, ChosenWorkload("trace"), "time", 1, "line",
+        "t, time", "t", runner.TRACE, ChosenWorkload("trace"), "time", 1, "line",
         [ChosenContender("poolcore"), ChosenContender("glibc")], ["first", "later"], trace)
     trials = runner._Trials(task, {}, 0, [0])
     monkeypatch.setattr(trials, "draw", lambda number: InOrder())
