@@ -497,7 +497,7 @@ def profile(const uint8_t[::1] words, Py_ssize_t last):
         raise IndexError(f"word {last} of {words.shape[0] // 8}")
     for index in range(last):
         slots = max(slots, ((word[index] >> SLOT_SHIFT) & SLOT_BITS) + 1)
-    cdef uint64_t[::1] sizes = array("Q", bytes(8 * slots))
+    cdef uint64_t[::1] sizes = array("Q", bytes(8 * slots + 8))
     for index in range(last):
         number = (word[index] >> SLOT_SHIFT) & SLOT_BITS
         operation = word[index] & OPERATION_BITS
@@ -518,7 +518,7 @@ def live_bytes(const uint8_t[::1] words, stops):
     cdef Py_ssize_t index = 0
     cdef Py_ssize_t stop
     cdef uint64_t number, size, live = 0
-    cdef uint64_t[::1] sizes = array("Q", bytes(8 * profile(words, stops[-1])[1])) if stops else None
+    cdef uint64_t[::1] sizes = array("Q", bytes(8 * profile(words, max(stops, default=0))[1] + 8))
     found = []
     for stop in stops:
         while index < stop:

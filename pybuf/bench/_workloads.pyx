@@ -379,7 +379,7 @@ cdef inline int64_t clock_ns(int which) noexcept nogil:
 
 # Gives the processor up now and then: the other thread may be waiting for this one.
 cdef inline uint64_t spin(uint64_t spins) noexcept nogil:
-    if spins % 4096 == 4095:
+    if spins % 256 == 255:
         sched_yield()
     return spins + 1
 

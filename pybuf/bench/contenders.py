@@ -112,7 +112,7 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 def _bare(library: ctypes.CDLL, prefix: str, calls: tuple[str, str, str, str, str]) -> Functions:
     names = [prefix + call for call in calls]
     addresses = [_address(library, name) for name in names]
-    for name, address in zip(names[:3], addresses[:3], strict=True):
+    for name, address in zip(names[:2], addresses[:2], strict=True):
         if not address:
             raise ContenderMissingError(f"has no function {name}")
     malloc, free, realloc, calloc, aligned = addresses

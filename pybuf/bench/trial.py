@@ -1,10 +1,12 @@
-"""One trial: one trace, one contender, one fresh process.
+"""One trial: one workload in one fresh process, with one contender or with several in turn.
 
-    python -m pybuf.bench.trial '{"contender": "glibc", "words": FILE, ...}'
+    python -m pybuf.bench.trial '{"workload": "lifo-pair", "contenders": [{"name": "glibc"}], ...}'
 
-prints one JSON object. The process imports the standard library, the harness and poolcore, nothing
-else, and has one thread. All memory of the harness itself (the trace, the table of live blocks) is
-mapped and touched before the first event, so that none of its page faults are the contender's.
+prints one JSON object. The process imports the standard library, the harness and poolcore, nothing else
+(workloads in Python also import what they measure), and has one thread unless the workload has more. All
+memory of the harness itself (words, the table of live blocks) is mapped and touched before the first
+event, so that none of its page faults are a contender's; words are drawn by a process of their own, so that the heap
+of this one is as a fresh program's.
 """
 
 from __future__ import annotations
@@ -13,25 +15,48 @@ import ctypes
 import json
 import mmap
 import os
+import random
 import sys
+import tempfile
 import time
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NotRequired, TypedDict
 
 from pybuf.bench import _replay
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
 from pybuf.bench.processor import pin
+from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
 
 PAGE_BYTES = mmap.PAGESIZE
-#: In a run that measures resident bytes: looks at them, beside the one at the peak of live bytes.
-SAMPLES = 32
+#: In a run that measures memory: looks at it, beside the one at the peak of live bytes.
+SAMPLES = 64
+OPERATIONS = ("allocate", "free", "reallocate")
+FREE, REALLOCATE, ZEROED = 1, 2, 3
+
+
+class Entry(TypedDict):
+    """A contender of an order: a name of CONTENDERS, or any name with what it is made of."""
+
+    name: str
+    library: NotRequired[str]
+    settings: NotRequired[dict[str, Any]]
+    same_as: NotRequired[str]
 
 
 class Order(TypedDict):
-    """What a trial is to do. ``words`` is a file of trace words, ``recorded`` how many are timed."""
+    """What a trial is to do.
+
+    workload, parameters: of WORKLOADS; or "trace", and then ``words`` is a file of trace words, ``alignments``
+        one of their alignments, ``recorded`` how many are timed.
+    metric: "time", "latency", "memory" or "check". touch: "line", "page" or "all".
+    rounds: more than one with several contenders in this process, each round in random order.
+    offset: bytes of a block that stays, to shift what comes after it.
+    """
 
     workload: str
     parameters: dict[str, Any]
-    contenders: list[dict[str, Any]]
+    contenders: list[Entry]
     metric: str
     touch: str
     threads: int
@@ -40,10 +65,15 @@ class Order(TypedDict):
     cpus: list[int]
     offset: int
     seed: int
-    words: str
-    recorded: int
-    slots: int
-    peak: int
+    words: NotRequired[str]
+    alignments: NotRequired[str]
+    recorded: NotRequired[int]
+    slots: NotRequired[int]
+    peak: NotRequired[int]
+
+
+class FailedError(Exception):
+    """A contender did not do as an allocator must; its text says what."""
 
 
 def _table(size: int) -> mmap.mmap:
@@ -54,12 +84,321 @@ def _table(size: int) -> mmap.mmap:
     return table
 
 
-def _trace(path: str) -> mmap.mmap:
+def _mapped(file: int, size: int) -> mmap.mmap:
+    """A file's ``size`` bytes, all of them resident."""
+    found = mmap.mmap(file, size, access=mmap.ACCESS_READ)
+    for page in range(0, size, PAGE_BYTES):
+        found[page]
+    return found
+
+
+def _mapped_path(path: str) -> mmap.mmap:
     with open(path, "rb") as file:
-        words = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    for page in range(0, len(words), PAGE_BYTES):
-        words[page]
-    return words
+        return _mapped(file.fileno(), os.fstat(file.fileno()).st_size)
+
+
+# ---- words ---------------------------------------------------------------------------------
+
+
+@dataclass
+class _Lane:
+    """One thread's words: mapped, with where the timed body begins and ends."""
+
+    words: mmap.mmap
+    start: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        return len(self.words) // 8
+
+
+@dataclass
+class _Score:
+    """All that is played, the same for every contender of this process."""
+
+    plan: Plan
+    lanes: list[_Lane]
+    alignments: mmap.mmap | None
+    events: int
+    slots: int
+    peak_word: int
+    #: Numbers of the operations that occur, and the size of the largest block.
+    operations: set[int]
+    largest: int
+
+    @property
+    def has_alignments(self) -> bool:
+        return self.alignments is not None and max(self.alignments) > 4
+
+
+def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None) -> _Score:
+    events = slots = peak_word = largest = bits = 0
+    for lane in lanes:
+        before = _replay.profile(lane.words, lane.start)[0]
+        upto, lane_slots, _, lane_peak, lane_bits, lane_largest = _replay.profile(lane.words, lane.stop)
+        events += upto - before
+        slots, peak_word = max(slots, lane_slots), peak_word or lane_peak
+        bits, largest = bits | lane_bits, max(largest, lane_largest)
+    operations = {operation for operation in range(4) if bits >> operation & 1}
+    return _Score(plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest)
+
+
+def _recorded(order: Order) -> _Score:
+    words = _mapped_path(order["words"])
+    stop = order.get("recorded", len(words) // 8)
+    slots = order.get("slots") or _replay.profile(words, len(words) // 8)[1]
+    plan = Plan("alone", [], [(0, stop)], slots)
+    alignments = _mapped_path(order["alignments"]) if order.get("alignments") else None
+    return _score(plan, [_Lane(words, 0, stop)], alignments)
+
+
+def _drawn(order: Order) -> _Score:
+    """Draw in a child, where there can be one: what drawing allocates and frees would shape the heap of this process."""
+    workload = find(order["workload"])
+
+    def drawn() -> Plan:
+        return draw(workload, order["parameters"], order["seed"], order["threads"])
+
+    with tempfile.TemporaryFile(prefix="pybuf-") as file:
+        if hasattr(os, "fork"):
+            facts = _told_by_a_child(drawn, file.fileno())
+        else:
+            plan = drawn()
+            facts = _written(plan, file.fileno())
+        lengths = facts.pop("lengths")
+        whole = _mapped(file.fileno(), sum(lengths))
+    lanes, offset = [], 0
+    for length, (start, stop) in zip(lengths, facts["bodies"], strict=True):
+        words = _table(length)
+        words[:length] = whole[offset:offset + length]
+        lanes.append(_Lane(words, start, stop))
+        offset += length
+    whole.close()
+    return _score(Plan(lanes=[], **facts), lanes)
+
+
+def _written(plan: Plan, file: int) -> dict[str, Any]:
+    for words in plan.lanes:
+        rest = memoryview(words)
+        while rest:
+            rest = rest[os.write(file, rest):]
+    return {**asdict(replace(plan, lanes=[])), "lengths": [len(words) for words in plan.lanes]}
+
+
+def _told_by_a_child(drawn: Callable[[], Plan], file: int) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.close(reading)
+            try:
+                told = json.dumps(_written(drawn(), file))
+            except (ValueError, OverflowError, MemoryError, OSError) as failure:
+                told = json.dumps({"failure": str(failure)})
+            with open(writing, "w") as pipe:
+                pipe.write(told)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with open(reading) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    facts: dict[str, Any] = json.loads(text) if text else {"failure": "drawing the workload failed"}
+    if "failure" in facts:
+        raise ValueError(facts["failure"])
+    facts.pop("lanes")
+    return facts
+
+
+# ---- playing -------------------------------------------------------------------------------
+
+
+class _Player:
+    """Plays a score through one contender."""
+
+    def __init__(self, order: Order, score: _Score, functions: Functions, is_gil_held: bool) -> None:
+        self.score = score
+        self.touch = "page" if order["metric"] == "memory" and order["touch"] == "line" else order["touch"]
+        self.is_gil_held = is_gil_held
+        self.owner = functions.owner
+        lacks = _lacking(score, functions)
+        self.emulated = sorted(lacks)
+        self.kind = {"latency": "latency", "check": "check"}.get(order["metric"], "plain")
+        if self.kind == "plain" and (lacks or score.has_alignments or ZEROED in score.operations):
+            self.kind = "full"
+        # What sets up is not timed, but leaves the marks that the body needs.
+        self.set_up_kind = "full" if self.kind == "latency" else self.kind
+        self.counts: list[mmap.mmap] = []
+        self.slots: list[mmap.mmap] = []
+        self.lanes: list[_replay.Lane] = []
+        addresses = (functions.malloc, functions.free, functions.realloc, functions.pool, functions.calloc,
+                     functions.aligned)  # fmt: skip
+        is_shared = score.plan.way == "handoff"
+        marks: mmap.mmap | None = None
+        for lane in score.lanes:
+            if not self.slots or not is_shared:
+                self.slots.append(_table(score.slots * 8))
+                marks = None if self.kind == "plain" else _table(score.slots * _replay.MARK_BYTES)
+            self.counts.append(_table(_replay.HISTOGRAM_BYTES))
+            self.lanes.append(
+                _replay.Lane(addresses, lane.words, self.slots[-1], marks, score.alignments, self.counts[-1])
+            )
+        self.cpus = order["cpus"]
+        threads = order["threads"]
+        self.team: Any = None
+        if score.plan.way == "handoff" or threads > 1:
+            from pybuf.bench._workloads import Team
+
+            self.team = Team([self.cpus[thread % len(self.cpus)] for thread in range(len(self.lanes))])
+
+    def set_up(self) -> None:
+        """Allocate what lives before the body."""
+        if self.score.plan.way == "handoff":
+            producer = self.score.lanes[0]
+            self._together([(0, producer.start), (0, 0)], self.set_up_kind)
+        elif self.score.plan.way == "generations":
+            self._generations([0, self.score.lanes[0].start], self.set_up_kind)
+        else:
+            self._together([(0, lane.start) for lane in self.score.lanes], self.set_up_kind)
+
+    def play(self) -> tuple[int, int, float]:
+        """One pass: (wall_ns, cpu_ns, the worst thread's wall / processor time)."""
+        plan = self.score.plan
+        bodies = [(lane.start, lane.stop) for lane in self.score.lanes]
+        if plan.way == "handoff":
+            return self._handed_over(bodies)
+        if plan.way == "generations":
+            return self._generations(plan.breaks, self.kind)
+        return self._together(bodies, self.kind, plan.repeats)
+
+    def tear_down(self) -> None:
+        """Free what is left."""
+        ends = [(lane.stop, lane.count) for lane in self.score.lanes]
+        self._together(ends, self.set_up_kind)
+
+    def parts(self) -> Iterator[tuple[list[int], Callable[[], object]]]:
+        """The way from nothing through one body, in parts: where each lane is afterwards, and what plays the part."""
+        plan, lanes = self.score.plan, self.score.lanes
+        if plan.way == "generations":
+            lane = lanes[0]
+            for first, last in zip([0, *plan.breaks], plan.breaks, strict=False):
+                yield [last], lambda first=first, last=last: self._generations([first, last], self.kind)  # type: ignore[misc]
+            return
+        if plan.way == "handoff":
+            producer = lanes[0]
+            yield [producer.start, 0], self.set_up
+            length = producer.stop - producer.start
+            stops = [length * sample // SAMPLES for sample in range(SAMPLES + 1)]
+            for first, last in zip(stops, stops[1:], strict=False):
+                spans = [(lane.start + first, lane.start + last) for lane in lanes]
+                yield [last for _, last in spans], lambda spans=spans: self._handed_over(spans)  # type: ignore[misc]
+            return
+        marks = [
+            sorted({0, self.score.peak_word, *(lane.stop * sample // SAMPLES for sample in range(SAMPLES + 1))})
+            if len(lanes) == 1 else [lane.stop * sample // SAMPLES for sample in range(SAMPLES + 1)]
+            for lane in lanes
+        ]
+        for firsts, lasts in zip(zip(*marks, strict=True), list(zip(*marks, strict=True))[1:], strict=False):
+            spans = list(zip(firsts, lasts, strict=True))
+            yield list(lasts), lambda spans=spans: self._together(spans, self.kind)  # type: ignore[misc]
+
+    def _together(self, spans: list[tuple[int, int]], kind: str, repeats: int = 1) -> tuple[int, int, float]:
+        if self.team is not None:
+            parts = [(lane, *span) for lane, span in zip(self.lanes, spans, strict=True)]
+            stopped, times = self.team.play(parts, kind, self.touch, repeats)
+            self._judge(stopped, spans)
+            return times  # type: ignore[no-any-return]
+        cpu = time.thread_time_ns()
+        wall = time.perf_counter_ns()
+        stopped_at = self.lanes[0].play(*spans[0], kind, self.touch, self.is_gil_held, repeats)
+        wall = time.perf_counter_ns() - wall
+        cpu = time.thread_time_ns() - cpu
+        self._judge([stopped_at], spans)
+        return wall, cpu, wall / max(cpu, 1)
+
+    def _handed_over(self, spans: list[tuple[int, int]]) -> tuple[int, int, float]:
+        plan = self.score.plan
+        parts = [(lane, *span) for lane, span in zip(self.lanes, spans, strict=True)]
+        stopped, times = self.team.hand_over(parts, self.kind, self.touch, plan.ring, plan.live)
+        self._judge(stopped, spans)
+        return times  # type: ignore[no-any-return]
+
+    def _generations(self, breaks: list[int], kind: str) -> tuple[int, int, float]:
+        from pybuf.bench._workloads import play_generations
+
+        stopped, times = play_generations(self.lanes[0], breaks, kind, self.touch, self.cpus[0])
+        self._judge(stopped, [(breaks[0], breaks[-1])])
+        return times
+
+    def _judge(self, stopped: list[int], spans: list[tuple[int, int]]) -> None:
+        for number, (index, (_, last)) in enumerate(zip(stopped, spans, strict=True)):
+            if index != last:
+                raise FailedError(self._failure(number, index))
+
+    def _failure(self, lane: int, index: int) -> str:
+        words = self.score.lanes[lane].words
+        word = int.from_bytes(words[index * 8:index * 8 + 8], sys.byteorder)
+        slot, size = word >> 2 & 0x3FFFFFF, word >> 28
+        slots = self.slots[min(lane, len(self.slots) - 1)]
+        where = f"at call {index + 1:,}" + (f" of thread {lane + 1}" if len(self.lanes) > 1 else "")
+        if word & 3 != FREE and size and not any(slots[slot * 8:slot * 8 + 8]):
+            return f"gave no memory for {size:,} bytes {where}"
+        return f"changed the bytes of a live block, seen {where}"
+
+    def close(self) -> None:
+        if self.team is not None:
+            self.team.close()
+
+
+def _is_gil_needed(entry: Entry) -> bool:
+    name = entry.get("same_as", entry["name"])
+    return "library" not in entry and name in CONTENDERS and CONTENDERS[name].is_gil_needed
+
+
+def _lacking(score: _Score, functions: Functions) -> list[str]:
+    """Of the functions that the score calls, those that are emulated by allocating, copying and freeing."""
+    wanted = {"realloc": (REALLOCATE in score.operations, functions.realloc),
+              "calloc": (ZEROED in score.operations, functions.calloc),
+              "aligned_alloc": (score.has_alignments, functions.aligned)}  # fmt: skip
+    return [name for name, (is_wanted, address) in wanted.items() if is_wanted and not address]
+
+
+def _occupy(functions: Functions, size: int) -> None:
+    """Allocate one block that stays: it shifts what comes after it, differently in every process."""
+    if functions.pool is None:
+        ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(functions.malloc)(size)
+    else:
+        call = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)(functions.malloc)
+        call(functions.pool, size)
+
+
+def _loaded(entry: Entry) -> Functions:
+    functions = load(**entry)
+    if _is_empty(entry):  # all that it has are functions that do nothing
+        return replace(functions, calloc=functions.realloc, aligned=functions.realloc)
+    return functions
+
+
+def _is_empty(entry: Entry) -> bool:
+    return entry.get("same_as", entry["name"]) == "empty" and "library" not in entry
+
+
+def _unfit(order: Order, score: _Score, entry: Entry) -> str | None:
+    """Why a contender has no place in this comparison, if it has none."""
+    if _is_gil_needed(entry) and (score.plan.way != "alone" or order["threads"] > 1):
+        return "is called with the GIL held, which one thread has at a time: it runs on one thread only"
+    if _is_empty(entry):
+        if order["metric"] in ("check", "memory"):
+            return "is the harness alone: it has no blocks to look at"
+        if order["touch"] != "line" and score.largest > _replay.EMPTY_BYTES:
+            return f"has no more than {_replay.EMPTY_BYTES >> 20} MiB to touch; the largest block is of {score.largest:,} bytes"
+    return None
+
+
+# ---- what is measured ----------------------------------------------------------------------
 
 
 class _Resident:
@@ -83,94 +422,188 @@ class _Resident:
         return 0
 
 
-class _Player:
-    """Replays parts of one trace through one contender."""
-
-    def __init__(self, order: Order, functions: Functions) -> None:
-        self.functions = functions.malloc, functions.free, functions.realloc, functions.pool
-        (entry,) = order["contenders"]
-        self.name: str = entry["name"]
-        known = CONTENDERS.get(entry.get("same_as") or self.name)
-        self.is_gil_held = known is not None and known.is_gil_needed
-        self.touch = "check" if order["metric"] == "check" else order["touch"]
-        self.words = _trace(order["words"])
-        self.slots = _table(order["slots"] * 8)
-        self.marks = _table(order["slots"] * _replay.MARK_BYTES if self.touch == "check" else 0)
-        self.last = len(self.words) // 8
-
-    def play(self, first: int, last: int) -> None:
-        stopped = _replay.replay(
-            self.functions, self.words, self.slots, self.marks, first, last, self.touch, self.is_gil_held
-        )
-        if stopped != last:
-            raise RuntimeError(self._failure(stopped))
-
-    def _failure(self, index: int) -> str:
-        word = int.from_bytes(self.words[index * 8:index * 8 + 8], sys.byteorder)
-        slot, size = word >> 2 & 0x3FFFFFF, word >> 28
-        where = f"at call {index + 1:,}"
-        if size and not any(self.slots[slot * 8:slot * 8 + 8]):
-            return f"gave no memory for {size:,} bytes {where}"
-        return f"changed the bytes of a live block, seen {where}"
+def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
+    """Live bytes where the lanes are at each of ``ends``."""
+    if score.plan.way == "handoff":
+        producer = score.lanes[0].words
+        sizes = memoryview(producer).cast("Q")
+        live = []
+        for made, freed in ends:
+            live.append(sum(word >> 28 for word in sizes[freed:made]))
+        return live
+    per_lane = [_replay.live_bytes(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)]
+    return [sum(live) for live in zip(*per_lane, strict=True)]
 
 
-def _occupy(functions: Functions, size: int) -> None:
-    """Allocate one block that stays: it shifts what comes after it, differently in every process."""
-    if functions.pool is None:
-        ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(functions.malloc)(size)
-    else:
-        call = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)(functions.malloc)
-        call(functions.pool, size)
+def _timed(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+    shuffle = random.Random(order["seed"]).sample
+    is_shared = len(players) > 1
+    for name in list(players):
+        with _dropping(players, name, answer):
+            players[name].set_up()
+            if is_shared:
+                players[name].play()
+    rounds = answer["rounds"] = []
+    for _ in range(order["rounds"]):
+        taken: dict[str, Any] = {}
+        for name in shuffle(list(players), len(players)):
+            with _dropping(players, name, answer):
+                passes = [players[name].play() for _ in range(order["passes"])]
+                wall_ns, cpu_ns, idle = zip(*passes, strict=True)
+                taken[name] = {"wall_ns": wall_ns, "cpu_ns": cpu_ns, "idle": idle,
+                               "operations": players[name].score.events}  # fmt: skip
+        rounds.append(taken)
+    for name in list(players):
+        with _dropping(players, name, answer):
+            players[name].tear_down()
 
 
-def _timed(player: _Player, order: Order) -> dict[str, Any]:
-    wall_ns: list[int] = []
-    cpu_ns: list[int] = []
-    for _ in range(order["passes"]):
-        cpu = time.thread_time_ns()
-        wall = time.perf_counter_ns()
-        player.play(0, order["recorded"])
-        wall_ns.append(time.perf_counter_ns() - wall)
-        cpu_ns.append(time.thread_time_ns() - cpu)
-        player.play(order["recorded"], player.last)
-    measured = {"wall_ns": wall_ns, "cpu_ns": cpu_ns, "operations": order["recorded"]}
-    return {"rounds": [{player.name: measured}]}
+class _dropping:  # noqa: N801
+    """Disqualifies a contender that fails inside, and goes on without it."""
+
+    def __init__(self, players: dict[str, _Player], name: str, answer: dict[str, Any]) -> None:
+        self.players, self.name, self.answer = players, name, answer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, failure: object, trace: object) -> bool:
+        if not isinstance(failure, FailedError):
+            return False
+        self.answer.setdefault("disqualified", {})[self.name] = str(failure)
+        self.players.pop(self.name).close()
+        return True
 
 
-def _measured(player: _Player, order: Order) -> dict[str, Any]:
+def _latencies(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+    answer["histogram"], answer["histograms"] = {}, {}
+    _timed(players, order, answer)
+    for name, player in players.items():
+        merged: dict[int, int] = {}
+        by_operation: dict[str, dict[int, int]] = {operation: {} for operation in OPERATIONS}
+        for counts in player.counts:
+            for operation, histogram in zip(OPERATIONS, _replay.histograms(counts), strict=True):
+                for ns, count in histogram:
+                    merged[ns] = merged.get(ns, 0) + count
+                    by_operation[operation][ns] = by_operation[operation].get(ns, 0) + count
+        answer["histogram"][name] = sorted(map(list, merged.items()))
+        answer["histograms"][name] = {
+            operation: sorted(map(list, found.items())) for operation, found in by_operation.items() if found
+        }
+
+
+def _memory(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+    answer["memory"] = {}
     # Freed memory of the interpreter is given back first: what is used again would cost nothing.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     resident = _Resident()
-    if trim is not None:
-        trim(0)
-    before = resident.read()
-    recorded = order["recorded"]
-    stops = sorted({order["peak"], *(recorded * sample // SAMPLES for sample in range(1, SAMPLES + 1))})
-    first, timeline = 0, []
-    for stop in stops:
-        player.play(first, stop)
-        timeline.append([stop, 0, None, resident.read() - before])
-        first = stop
-    peak = max(point[3] or 0 for point in timeline)
-    return {"memory": {player.name: {"timeline": timeline, "peak_resident_bytes": peak}}}
+    for name in list(players):
+        player = players[name]
+        ends: list[list[int]] = []
+        seen: list[tuple[int | None, int]] = []
+        with _dropping(players, name, answer):
+            _slab_bytes(player)
+            if trim is not None:
+                trim(0)
+            before = resident.read()
+            for end, play in player.parts():
+                play()
+                now = resident.read() - before
+                ends.append(end)
+                seen.append((_slab_bytes(player), now))
+            player.tear_down()
+            live = _live_bytes(player.score, ends)
+            answer["memory"][name] = {
+                "timeline": [
+                    [sum(end), live_bytes, slab, now]
+                    for end, live_bytes, (slab, now) in zip(ends, live, seen, strict=True)
+                ],
+                "peak_resident_bytes": max(now for _, now in seen),
+                "peak_live_bytes": max(live),
+            }
+            if _pool_of(player) is not None:
+                peak = max(range(len(live)), key=live.__getitem__)
+                for number, (_, play) in enumerate(player.parts()):
+                    play()
+                    if number == peak:
+                        answer["slab_map"] = _slab_map(player)
+                player.tear_down()
+
+
+def _pool_of(player: _Player) -> Any:
+    owner = player.owner
+    return owner[0] if isinstance(owner, tuple) and hasattr(owner[0], "stats") else None
+
+
+def _slab_bytes(player: _Player) -> int | None:
+    pool = _pool_of(player)
+    if pool is None:
+        return None
+    stats = pool.stats()
+    return int(stats.capacity_bytes + stats.external_waste_bytes)
+
+
+def _slab_map(player: _Player) -> list[list[Any]]:
+    """[granule, "slab" or "run", class_bytes, live, blocks] for each granule in which a block begins, in address order."""
+    granules: dict[int, list[Any]] = {}
+    shift = 16
+    for block in _pool_of(player).live():
+        granule = block.address >> shift
+        is_slab = block.capacity < 1 << shift
+        blocks = (1 << shift) // block.capacity if is_slab else 1
+        row = granules.setdefault(granule, [granule, "slab" if is_slab else "run", block.capacity, 0, blocks])
+        row[3] += 1
+    first = min(granules, default=0)
+    return [[row[0] - first, *row[1:]] for _, row in sorted(granules.items())]
+
+
+def _checked(players: dict[str, _Player], order: Order, answer: dict[str, Any]) -> None:
+    """A pattern in every block, verified before it goes."""
+    _timed(players, order, answer)
+    answer["checked"] = list(players)
+
+
+METRICS = {"time": _timed, "latency": _latencies, "memory": _memory, "check": _checked}
 
 
 def run(order: Order) -> dict[str, Any]:
-    """Do as ordered. A contender that cannot be had answers "missing", one that fails "disqualified"."""
+    """Do as ordered.
+
+    Answers ``origins``, ``rounds`` and what the metric adds. A contender that cannot be had or has no place here is
+    under ``missing`` with the reason, one that fails under ``disqualified``, one some of whose functions are emulated under
+    ``emulated``.
+    """
     pin(order["cpus"][0])
-    (entry,) = order["contenders"]
-    name = entry["name"]
-    try:
-        functions = load(**entry)
-    except ContenderMissingError as missing:
-        return {"missing": {name: str(missing)}}
-    answer: dict[str, Any] = {"origins": {name: functions.origin}}
-    player = _Player(order, functions)
-    _occupy(functions, order["offset"])
-    try:
-        answer.update(_measured(player, order) if order["metric"] == "memory" else _timed(player, order))
-    except RuntimeError as failure:
-        answer["disqualified"] = {name: str(failure)}
+    if order["workload"] in WORKLOADS and WORKLOADS[order["workload"]].contenders:
+        from pybuf.bench import python_workloads
+
+        parameters = complete(WORKLOADS[order["workload"]], order["parameters"])
+        names = [entry["name"] for entry in order["contenders"]]
+        return python_workloads.run(
+            order["workload"], parameters, names, order["rounds"], order["passes"], order["seed"]
+        )
+    score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
+    answer: dict[str, Any] = {"origins": {}, "events": score.events}
+    players: dict[str, _Player] = {}
+    for entry in order["contenders"]:
+        name = entry["name"]
+        reason = _unfit(order, score, entry)
+        if reason is None:
+            try:
+                functions = _loaded(entry)
+            except ContenderMissingError as missing:
+                reason = str(missing)
+        if reason is not None:
+            answer.setdefault("missing", {})[name] = reason
+            continue
+        answer["origins"][name] = functions.origin
+        _occupy(functions, order["offset"])
+        players[name] = _Player(order, score, functions, _is_gil_needed(entry))
+        if players[name].emulated:
+            answer.setdefault("emulated", {})[name] = players[name].emulated
+    METRICS[order["metric"]](players, order, answer)
+    for player in players.values():
+        player.close()
     return answer
 
 
