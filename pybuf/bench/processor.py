@@ -6,7 +6,7 @@ import fcntl
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,10 +36,13 @@ def locked() -> Iterator[int]:
 
 
 @contextmanager
-def locked_many(count: int, among: Sequence[int] | None = None) -> Iterator[list[int]]:
+def locked_many(
+    count: int, among: Sequence[int] | None = None, on_wait: Callable[[], object] = lambda: None
+) -> Iterator[list[int]]:
     """Hold ``count`` processors, the last that are free, out of ``among`` (by default all that this process may use).
 
-    Yields their numbers, fewer than ``count`` when there are no more. Waits until so many are free.
+    Yields their numbers, fewer than ``count`` when there are no more. Waits until so many are free, and calls
+    ``on_wait`` before it does.
     """
     candidates = _allowed() if among is None else sorted(among, reverse=True)
     files: dict[int, int] = {}
@@ -56,6 +59,7 @@ def locked_many(count: int, among: Sequence[int] | None = None) -> Iterator[list
             held.append(cpu)
         if len(held) < min(count, len(candidates)):
             # Others hold some: all are let go, and waited for in one order, so that no two wait for each other.
+            on_wait()
             for cpu in held:
                 fcntl.flock(files[cpu], fcntl.LOCK_UN)
             held = candidates[:count]

@@ -19,7 +19,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -258,9 +257,8 @@ class TrialFailedError(Exception):
 class _Trials:
     """Starts the trials of one task, and remembers which contenders are out of it and why."""
 
-    def __init__(self, task: Task, words: dict[str, Any], seed: int, cpus: list[int]) -> None:
+    def __init__(self, task: Task, seed: int, cpus: list[int]) -> None:
         self.task = task
-        self.words = words
         self.seed = seed
         self.cpus = cpus
         self.running = list(task.contenders)
@@ -288,7 +286,7 @@ class _Trials:
             "cpus": self.cpus,
             "offset": draw.randrange(16, 4097, 16),
             "seed": draw.randrange(1 << 32),
-            **self.words,
+            **_words(task.trace),
         }
         try:
             answer = ask(order, draw.randrange(4096))
@@ -500,14 +498,11 @@ def run(found: Plan, directory: Path | None, progress: Progress) -> Result:
     manifest = found.manifest
     journal = _Journal(None if directory is None else directory / "rounds.jsonl")
     try:
-        with tempfile.TemporaryDirectory(prefix="pybuf-") as scratch, processor.locked_many(
-            max(manifest.threads), manifest.cpus
+        with processor.locked_many(
+            max(task.threads for task in found.tasks), manifest.cpus,
+            lambda: progress("waiting: other benchmarks have the processors", 0),
         ) as cpus:
-            words = _words(found, Path(scratch))
-            tasks = [
-                _Progressing(_Trials(task, words[task.key], manifest.seed, cpus), found.target(task))
-                for task in found.tasks
-            ]
+            tasks = [_Progressing(_Trials(task, manifest.seed, cpus), found.target(task)) for task in found.tasks]
             print_of = _fingerprint(manifest, journal)
             is_complete = True
             try:
@@ -594,24 +589,13 @@ def listing(more: Sequence[ChosenContender] = ()) -> dict[str, Any]:
     return {"workloads": workloads, "contenders": contenders}
 
 
-def _words(found: Plan, scratch: Path) -> dict[str, dict[str, Any]]:
-    """What the order of each task says of its trace, which lies in a file of its own."""
-    words: dict[str, dict[str, Any]] = {}
-    for task in found.tasks:
-        if task.key in words:
-            continue
-        words[task.key] = {}
-        if task.trace is not None:
-            path = scratch / f"{len(words)}.words"
-            try:
-                path.write_bytes(task.trace.events.tobytes())
-            except OSError as failure:
-                raise RunError(f"{path}: {failure.strerror}; set TMPDIR to a directory with room for it") from None
-            words[task.key] = {
-                "words": str(path), "recorded": task.trace.recorded_words, "slots": task.trace.slots,
-                "peak": task.trace.peak_word,
-            }
-    return words
+def _words(trace: Trace | None) -> dict[str, Any]:
+    """What an order says of its trace, whose words lie in a file of their own."""
+    if trace is None:
+        return {}
+    return {
+        "words": trace.words_path, "recorded": trace.recorded_words, "slots": trace.slots, "peak": trace.peak_word,
+    }
 
 
 def _go(found: Plan, tasks: list[_Progressing], journal: _Journal, progress: Progress) -> None:
@@ -687,7 +671,7 @@ def _comparison(one: _Progressing) -> Comparison:
             name=trace.name if trace else task.workload.name,
             what=task.workload.what,
             parameters={**task.workload.parameters, **task.chosen.parameters},
-            trace=None if trace is None else facts(trace),
+            trace=None if trace is None else {**trace.facts(), "path": _without_home(trace.path)},
         ),
         base=task.workload.base,
         passes=task.passes if task.metric == "time" else ["all"],
@@ -696,6 +680,7 @@ def _comparison(one: _Progressing) -> Comparison:
         disturbed_rounds=one.disturbed,
         contenders=[],
         absent=trials.absent,
+        size_histogram=None if trace is None else sorted(map(list, trace.size_counts.items())),
     )
     if not rounds:
         return comparison
@@ -713,11 +698,6 @@ def _comparison(one: _Progressing) -> Comparison:
         memory = {name: _memory(task, [found[name] for found in rounds]) for name in names}
         comparison = replace(comparison, memory=memory)
     return analysis.with_ratios(comparison, again.series if again else None)
-
-
-def facts(trace: Trace) -> dict[str, Any]:
-    """What is known of a recording, without its events."""
-    return {key: value for key, value in vars(trace).items() if key not in ("events", "peak_word")}
 
 
 def _series(task: Task, measured: list[Any]) -> dict[str, list[float]]:

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 
 from pybuf.bench import choices, report, runner
-from pybuf.cli.options import Refusal, Request, manifest_of, measure, measuring
+from pybuf.cli.options import Request, manifest_of, measure, measuring
+from pybuf.cli.refusal import Refusal
 
 DEFAULT_S = 120.0
 

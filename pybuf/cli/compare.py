@@ -12,7 +12,7 @@ from rich.console import Console
 from pybuf.bench import compare as bench
 from pybuf.bench import report, result
 from pybuf.bench.jsonfile import ForeignFileError
-from pybuf.cli.options import Refusal
+from pybuf.cli.refusal import Refusal
 
 SLOWDOWN, INCONCLUSIVE = 1, 3
 

@@ -18,17 +18,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pybuf.bench import choices, processor, report, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.result import Result
+from pybuf.cli.refusal import Refusal
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 #: Status of a run that Ctrl-C ended, as of any program.
 INTERRUPTED = 130
 METRICS = ("time", "latency", "memory")
-
-
-class Refusal(click.ClickException):
-    """What was given cannot be used: one line, and the status of a wrong command line."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -267,6 +262,8 @@ def _run(plan: runner.Plan, directory: Path | None, notes: Console) -> Result:
         task = bar.add_task("starting", total=1)
 
         def advance(what: str, share: float) -> None:
+            if not share and not notes.is_terminal:
+                notes.print(what, soft_wrap=True)
             # Drawn between trials only: a thread that refreshes the bar would disturb them.
             bar.update(task, completed=share, description=what)
             bar.refresh()

@@ -198,7 +198,7 @@ def scripted(monkeypatch, times, rounds):
     task = runner.Task(
         "t, time", "t", runner.TRACE, ChosenWorkload("trace"), "time", 1, "line",
         [ChosenContender("poolcore"), ChosenContender("glibc")], ["first", "later"], trace)
-    trials = runner._Trials(task, {}, 0, [0])
+    trials = runner._Trials(task, 0, [0])
     monkeypatch.setattr(trials, "draw", lambda number: InOrder())
     one = runner._Progressing(trials, rounds)
     while not one.is_finished:
