@@ -31,12 +31,13 @@ POLICY = (
 PASSES = {"first": "first pass", "later": "later passes", "all": "all passes"}
 #: Verdicts of bytes: fewer are not faster.
 BYTE_VERDICTS = {"faster": "less", "slower": "more"}
-TICKS = (1, 0.5, 2, 0.25, 4, 0.1, 10, 0.75, 1.5, 0.9, 1.1, 0.8, 1.25, 0.95, 1.05, 3, 0.6, 0.98, 1.02, 0.05, 20, 50, 0.02)
-#: The narrowest distance between two tick labels, in hundredths of the axis.
-TICK_DISTANCE = 11
+#: Labels of the axis of ratios, the more important first.
+TICKS = (1, 0.5, 2, 0.2, 5, 0.1, 10, 0.8, 1.25, 0.9, 1.1, 0.7, 1.5, 0.6, 0.95, 1.05, 0.85, 1.15, 0.3, 3, 0.98, 1.02, 0.05, 20)
+#: The narrowest distance between two of them, and where there is room for words beside the base, in hundredths.
+TICK_DISTANCE, WORD_ROOM = 11, 32
 #: What a granule of the arena is: `kind_t` of the engine.
 GRANULES = {0: "unused", 1: "free", 2: "free", 3: "taken", 4: "slab", 5: "run", 6: "run"}
-MAP_COLUMNS, MAP_CELLS = 64, 4096
+MAP_COLUMNS, MAP_CELLS = 48, 4096
 
 
 class Markup(str):
@@ -46,9 +47,10 @@ class Markup(str):
 
 
 class Section(NamedTuple):
-    """A part of the page, with its name in the page's address and its heading."""
+    """A part of the page: its place in the page's address, its name in the bar, its heading."""
 
     anchor: str
+    name: str
     title: str
     body: Markup
 
@@ -93,7 +95,7 @@ def page(result: dict[str, Any]) -> str:
     ]
     data = files("pybuf.bench") / "data"
     has_charts = any("data-chart=" in section.body for section in sections)
-    links = (tag("li", tag("a", section.title, href=f"#{section.anchor}")) for section in sections)
+    links = (tag("li", tag("a", section.name, href=f"#{section.anchor}")) for section in sections)
     head = join((
         Markup('<meta charset="utf-8">'),
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'),
@@ -177,6 +179,10 @@ def _value(value: float, unit: str) -> str:
     return f"{value:.2f}" if abs(value) < 99.995 else f"{value:,.0f}"
 
 
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _of(rows: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
     return next((row for row in rows if row["name"] == name), None)
 
@@ -248,18 +254,23 @@ def _finding(result: dict[str, Any], comparisons: list[dict[str, Any]], what: st
     else:
         span = low if low == high else f"{low} to {high}"
         order = ("faster", "less", "slower", "more", "no difference", "inconclusive", "range only")
-        counts = [f"{verdict} in {verdicts.count(verdict)}" for verdict in order if verdict in verdicts]
+        every = "both" if len(found) == 2 else f"all {len(found)}"
+        counts = [
+            f"{verdict} in {every if len(set(verdicts)) == 1 else verdicts.count(verdict)}"
+            for verdict in order if verdict in verdicts
+        ]
         text = f"{subject} took {span} of {bases}’s {what} in {len(found)} comparisons ({_listed(counts)})"
     lead = (result["lead"] or {}).get(comparisons[0]["passes"][0])
     if what == "time" and subject == OURS and lead is not None:
-        text += f" and {_ratio(lead['geometric_mean'])} of the fastest peer’s on each workload"
+        mean = ", in the geometric mean," if len(lead["peers"]) > 1 else ""
+        text += f" and{mean} {_ratio(lead['geometric_mean'])} of the fastest peer’s"
     return text
 
 
 def _limits(result: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
     rounds = sorted({comparison["rounds"] for comparison in comparisons})
     span = f"{rounds[0]}" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]}"
-    text = f"on this one machine, in {span} round{'s' * (rounds[-1] != 1)}"
+    text = f"measured on one machine in {span} round{'s' * (rounds[-1] != 1)}"
     if not result["is_complete"]:
         text += " of a run that was interrupted"
     effects = [
@@ -270,7 +281,7 @@ def _limits(result: dict[str, Any], comparisons: list[dict[str, Any]]) -> str:
         return f"{text}, too few for an interval"
     least, most = _percent(min(effects)), _percent(max(effects))
     least = least.removesuffix(" %") if least != most else ""
-    return f"{text}, which could have missed effects below {f'{least} to ' if least else ''}{most}"
+    return f"{text} that could have missed effects below {f'{least} to ' if least else ''}{most}"
 
 
 def _verdict(verdict: str, metric: str) -> str:
@@ -282,18 +293,23 @@ def _head(result: dict[str, Any]) -> Markup:
     known = [("processor", "cpu_model", "cpu"), ("c_library", "libc"), ("system", "kernel"), ("python",)]
     facts = [str(value) for keys in known if (value := next((machine[key] for key in keys if machine.get(key)), None))]
     command = result["manifest"].get("command")
-    if isinstance(command, list):
-        command = shlex.join(map(str, command))
     return tag(
         "header",
         tag("h1", answer(result)),
         tag("p", " · ".join([*facts, f"seed {result['seed']}"]), class_="facts"),
         *(tag("p", tag("strong", f"{title}. "), text, class_="notice") for title, text in _notices(result)),
         tag(
-            "div", tag("span", "Run it again", class_="quiet"), tag("code", command, id="command"),
+            "div", tag("span", "Run it again", class_="quiet"), tag("code", *_command(command), id="command"),
             tag("button", "Copy", type="button", id="copy", aria_label="Copy the command"), class_="again",
         ) if command else None,
     )
+
+
+def _command(words: list[Any]) -> Iterator[str]:
+    """A command that is wrapped between its words only, and is copied as one line."""
+    for place, word in enumerate(words):
+        yield " " if place else ""
+        yield tag("span", shlex.quote(str(word)))
 
 
 def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -320,7 +336,7 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for comparison in result["comparisons"] for one in comparison["absent"] if one["is_disqualified"]
     }
     for name, reason in disqualified.items():
-        yield f"{name} is disqualified", f"{reason}."
+        yield f"{name} is disqualified", _sentence(reason)
 
 
 # ---- ratio dots --------------------------------------------------------------------------------
@@ -377,6 +393,17 @@ class Axis:
                                  text_anchor="start" if left else "end"))
         return tag("svg", *parts, role="img", aria_label=text)
 
+    def words(self, base: str, better: str, worse: str) -> Markup:
+        """What is above the dots: the base over its line, and which way is better where there is room for it."""
+        one = self.at(1)
+        anchor = "start" if one < 12 else "end" if one > 88 else "middle"
+        parts = [tag("text", f"{base} = 1", x=f"{one:.2f}%", y="14", text_anchor=anchor, class_="base")]
+        if one > WORD_ROOM:
+            parts.append(tag("text", f"← {better}", x="0", y="14"))
+        if one < 100 - WORD_ROOM:
+            parts.append(tag("text", f"{worse} →", x="100%", y="14", text_anchor="end"))
+        return tag("svg", *parts, class_="words", role="img", aria_label=f"left of {base}: {better}, right: {worse}")
+
     def scale(self) -> Markup:
         """The row of tick labels."""
         parts = []
@@ -419,7 +446,7 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
             ratio = (row["ratios"] or {}).get(name)
             rounds = _paired(series, base["series"].get(name) or []) if base is not None and ratio else []
             lines.append((name, statistics.median(series) if series else None, net, ratio, rounds))
-        kind = "ours" if row["name"] == OURS else "harness" if row is harness else None
+        kind = "base" if row is base else "ours" if row["name"] == OURS else "harness" if row is harness else None
         note = "the base" if row is base else None
         bodies.append(_forest_rows(comparison, axis, row["name"], row["what"], lines, colours[row["name"]], kind, note))
     if comparison["a_over_a"]:
@@ -434,8 +461,7 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
         tag("th", "contender", scope="col"), tag("th", "pass", scope="col"),
         tag("th", comparison["unit"], tag("span", "gross", class_="quiet"), scope="col", class_="number"),
         tag("th", "net", scope="col", class_="number net") if is_time else None,
-        tag("th", tag("span", f"← {better}"), tag("span", f"{comparison['base']} = 1", class_="middle"),
-            tag("span", f"{worse} →"), scope="col", class_="plot"),
+        tag("th", axis.words(comparison["base"], better, worse), scope="col", class_="plot"),
         tag("th", "ratio", scope="col", class_="number"), tag("th", "interval", scope="col", class_="number"),
         tag("th", "verdict", scope="col"),
     ]
@@ -443,7 +469,8 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
         "tr", tag("td", colspan=4 if is_time else 3, class_="gap"), tag("td", axis.scale(), class_="plot"),
         tag("td", colspan=3, class_="gap"), class_="axis",
     ), aria_hidden="true")
-    return tag("table", tag("thead", tag("tr", *heads)), *bodies, scale, class_="forest")
+    caption = f"Pass, {comparison['unit']} (gross), ratio to {comparison['base']}, its interval, verdict"
+    return tag("table", tag("caption", caption), tag("thead", tag("tr", *heads)), *bodies, scale, class_="forest")
 
 
 def _forest_rows(
@@ -454,7 +481,7 @@ def _forest_rows(
     is_time = comparison["metric"] == "time"
     rows = []
     for place, (passed, value, net, ratio, rounds) in enumerate(lines):
-        verdict = _verdict(ratio["verdict"], comparison["metric"]) if ratio else note or ""
+        verdict = _verdict(ratio["verdict"], comparison["metric"]) if ratio else note if place == 0 else None
         rows.append(tag(
             "tr",
             tag("th", tag("span", name, class_="name"), tag("span", what, class_="what"), scope="rowgroup",
@@ -541,8 +568,7 @@ def _overview(result: dict[str, Any]) -> Section | None:
     bases = _listed(list(dict.fromkeys(comparison["base"] for comparison, _ in shown)), "or")
     heads = [
         tag("th", "workload", scope="col"),
-        tag("th", tag("span", "← faster"), tag("span", f"{bases} = 1", class_="middle"), tag("span", "slower →"),
-            scope="col", class_="plot"),
+        tag("th", axis.words(bases, "faster", "slower"), scope="col", class_="plot"),
         tag("th", "ratio", scope="col", class_="number"), tag("th", "interval", scope="col", class_="number"),
         tag("th", "verdict", scope="col"),
         tag("th", "to the fastest peer", scope="col", class_="peer") if lead else None,
@@ -552,8 +578,9 @@ def _overview(result: dict[str, Any]) -> Section | None:
     means = [
         f"{PASSES.get(name, name)} {_ratio(one['geometric_mean'])}" for name, one in lead.items()
     ]
-    return Section("overview", f"{subject} at a glance", join((
-        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows, style="--own: var(--c0)"), scale,
+    return Section("overview", "At a glance", f"{subject} at a glance", join((
+        tag("table", tag("caption", f"Ratio to {bases}, its interval, verdict"), tag("thead", tag("tr", *heads)),
+            tag("tbody", *rows, style="--own: var(--c0)"), scale,
             class_="forest brief"),
         tag("p", f"To the fastest peer on each workload, geometric mean: {', '.join(means)}.", class_="footing")
         if means else None,
@@ -589,7 +616,7 @@ def _times(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
     comparisons = _with_ratios(result, "time")
     if not comparisons:
         return None
-    return Section("times", "Times", join((
+    return Section("times", "Times", "Times", join((
         *(
             tag("article", _heading(comparison), _forest(comparison, colours), _footing(comparison), id=f"time-{place}")
             for place, comparison in enumerate(comparisons)
@@ -640,7 +667,7 @@ def _latency(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
                 "percentile, below which nothing is said.", class_="footing"),
             _forest(comparison, colours) if any(row["ratios"] for row in comparison["contenders"]) else None,
         ))
-    return Section("latency", "Latency tails", join(articles)) if articles else None
+    return Section("latency", "Latency", "Latency tails", join(articles)) if articles else None
 
 
 def _memory(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
@@ -666,7 +693,7 @@ def _memory(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
             tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="plain short"),
             _forest(comparison, colours) if any(row["ratios"] for row in comparison["contenders"]) else None,
         ))
-    return Section("memory", "Memory over time", join(articles)) if articles else None
+    return Section("memory", "Memory", "Memory over time", join(articles)) if articles else None
 
 
 def _once(result: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -699,7 +726,7 @@ def _sizes(result: dict[str, Any]) -> Section | None:
             tag("details", tag("summary", f"The {_counted(len(most), 'size')} asked for most, of {len(sizes):,}"),
                 tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="plain short")),
         ))
-    return Section("sizes", "Sizes and size classes", join(articles)) if articles else None
+    return Section("sizes", "Sizes", "Sizes and size classes", join(articles)) if articles else None
 
 
 def _slab_map(result: dict[str, Any]) -> Section | None:
@@ -709,7 +736,7 @@ def _slab_map(result: dict[str, Any]) -> Section | None:
     ]
     if not articles:
         return None
-    return Section("slabs", "Slab map of poolcore", join((
+    return Section("slabs", "Slabs", "Slab map of poolcore", join((
         tag("p", "Only ours: no other contender tells how its memory is laid out, so nothing is compared here. A cell "
             "is a granule of the arena, in the order of addresses.", class_="lead"), *articles,
     )))
@@ -779,12 +806,12 @@ def _absent(result: dict[str, Any]) -> Section | None:
             "tr", tag("th", tag("span", name, class_="name"), scope="row"),
             tag("td", "disqualified" if is_disqualified else "not here", class_="verdict",
                 data_verdict="disqualified" if is_disqualified else None),
-            tag("td", f"{reason}. " if not reason.endswith(".") else f"{reason} ", get,
+            tag("td", f"{_sentence(reason)} ", get,
                 None if everywhere else tag("span", f"In {'; '.join(ids)}.", class_="quiet")),
         ))
     heads = (tag("th", name, scope="col") for name in ("contender", "state", "why"))
     title = "Disqualified and missing" if any(key[3] for key in where) else "Missing"
-    return Section("absent", title, tag(
+    return Section("absent", "Missing", title, tag(
         "table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="plain stacked"
     ))
 
@@ -828,7 +855,7 @@ def _method(result: dict[str, Any]) -> Section:
         blocks.append(tag("details", tag("summary", "Where each contender came from"), tag("dl", *(
             tag("div", tag("dt", name), tag("dd", origin)) for name, origin in sorted(origins)
         ), class_="facts-list")))
-    return Section("method", "Method", join(blocks))
+    return Section("method", "Method", "Method", join(blocks))
 
 
 def _facts(facts: dict[str, Any]) -> Markup:
@@ -851,7 +878,7 @@ def _facts(facts: dict[str, Any]) -> Markup:
 
 
 def _data() -> Section:
-    return Section("data", "Raw data", join((
+    return Section("data", "Data", "Raw data", join((
         tag("p", "All figures, every round included, are in this file: what was drawn above and what was not.",
             class_="lead"),
         tag("button", "Download result.json", type="button", id="download"),

@@ -23,6 +23,11 @@
   const order = Object.keys(colourOf).filter((name) => name !== HARNESS);
   const dash = (name) => name === HARNESS ? "dash" : DASHES[Math.floor(order.indexOf(name) / 8) % DASHES.length];
 
+  // Ours is drawn last, over the others, and wider.
+  const OURS = "poolcore";
+  const inOrder = (parts) => Object.keys(parts).sort((a, b) => (a === OURS) - (b === OURS));
+  const widthOf = (name) => name === OURS ? 3 : 1.75;
+
   // ---- what all charts share --------------------------------------------------------------------
 
   // Plotly reads tags in its texts: names are escaped.
@@ -105,14 +110,14 @@
   };
 
   const drawLatency = (node, comparison) => {
-    const names = Object.keys(comparison.latency);
+    const names = inOrder(comparison.latency);
     const tails = Object.fromEntries(names.map((name) => [name, tail(comparison.latency[name].counts)]));
     const right = Math.max(...names.map((name) => Math.max(...tails[name].x)));
     const heights = names.flatMap((name) => tails[name].y);
     const low = Math.log10(Math.min(...heights)) - 0.08, high = Math.log10(Math.max(...heights)) + 0.12;
     const traces = names.map((name) => ({
       x: tails[name].x, y: tails[name].y, name: plain(name), mode: "lines",
-      line: {shape: "vh", width: name === HARNESS ? 1.75 : 2.25, color: own(name), dash: dash(name)},
+      line: {shape: "vh", width: widthOf(name), color: own(name), dash: dash(name)},
       text: tails[name].x.map((x, i) => `${format((1 - 1 / x) * 100)} % within ${ns(tails[name].y[i])}`),
       hovertemplate: "%{text}<extra>%{fullData.name}</extra>",
     }));
@@ -136,8 +141,7 @@
         line: {width: 0}, fillcolor: colour("zone"),
       });
       annotations.push(note(`below ${ns(limit)}: the harness’s own 99 %, nothing is said`, {
-        xref: "paper", x: 1, xanchor: "right", xshift: -6, yref: "y", y: Math.log10(Math.max(limit, 1)),
-        yanchor: "top", font: {...font(), size: isNarrow(node) ? 10 : 11},
+        xref: "paper", x: 1, xanchor: "right", xshift: -6, yref: "paper", y: 0, yanchor: "bottom", font: {...font(), size: isNarrow(node) ? 10 : 11},
       }));
     }
     const ticks = powers(low, high).flatMap((power) => [power, 3 * power]).filter(
@@ -153,7 +157,7 @@
   };
 
   const drawMemory = (node, comparison) => {
-    const names = Object.keys(comparison.memory).filter((name) => comparison.memory[name].timeline.length);
+    const names = inOrder(comparison.memory).filter((name) => comparison.memory[name].timeline.length);
     const traces = [], ends = [];
     const line = (name, column, more) => {
       const points = comparison.memory[name].timeline.filter((point) => point[column] !== null);
@@ -165,7 +169,7 @@
       name: "live", fill: "tozeroy", fillcolor: colour("zone"), line: {width: 1, color: colour("quiet")},
     }));
     for (const name of names) {
-      traces.push(line(name, 3, {name: plain(name), line: {width: 2.25, color: own(name), dash: dash(name)}}));
+      traces.push(line(name, 3, {name: plain(name), line: {width: widthOf(name), color: own(name), dash: dash(name)}}));
       if (comparison.memory[name].timeline.some((point) => point[2] !== null)) {
         traces.push(line(name, 2, {
           name: `${plain(name)}, in slabs`, line: {width: 1.75, color: own(name), dash: "dot"},
@@ -188,7 +192,7 @@
       trace.text = trace.y.map(bytes);
       trace.hovertemplate = "%{text}<extra>%{fullData.name}</extra>";
     }
-    const step = [1, 2, 5, 10].map((digit) => digit * 10 ** Math.floor(Math.log10(top / 5))).find((size) => size * 6 >= top);
+    const step = [1, 2, 5, 10].map((digit) => digit * 10 ** Math.floor(Math.log10(top / 5))).find((size) => size * 8 >= top);
     const ticks = Array.from({length: Math.floor(top / step) + 1}, (_, i) => i * step);
     return [traces, layout(node, {
       annotations: labels(node, ends), hovermode: "x unified",
@@ -221,11 +225,11 @@
     const kept = ticks.filter((power) => power % Math.ceil(ticks.length / (isNarrow(node) ? 5 : 12)) === 0);
     const shapes = edges.map(Math.log2).filter((edge) => edge >= low && edge <= high).map((edge) => ({
       type: "line", xref: "x", x0: edge, x1: edge, yref: "paper", y0: 0, y1: 1, layer: "below",
-      line: {width: 1, color: faint(colour("quiet"), 0.45)},
+      line: {width: 1, color: faint(colour("c0"), 0.5)},
     }));
     return [[{
       type: "bar", x: bars.map(([bin]) => low + (bin + 0.5) * width), y: bars.map(([, bar]) => bar.count / total * 100),
-      width: width * 0.85, marker: {color: colour("c1")},
+      width: width * 0.85, marker: {color: colour("quiet")},
       text: bars.map(([, bar]) => `${bar.least === bar.most ? format(bar.least) : `${bar.least}–${bar.most}`} B: ` +
         `${bar.count.toLocaleString("en")} allocations`),
       textposition: "none", hovertemplate: "%{text}<extra></extra>",
@@ -235,7 +239,7 @@
         const size = 2 ** power;
         return size >= 1 << 20 ? `${size >> 20} MiB` : size >= 1024 ? `${size >> 10} KiB` : `${size} B`;
       })}),
-      yaxis: axis({range: [0, top], ticksuffix: " %", nticks: 6}),
+      yaxis: axis({showgrid: false, range: [0, top], ticksuffix: " %", nticks: 6}),
     })];
   };
 
