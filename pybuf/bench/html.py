@@ -22,7 +22,7 @@ OURS, HARNESS = "poolcore", "empty"
 #: All of an interval within this of 1 is called no difference.
 EQUAL_WITHIN = 0.02
 #: Colours in report.css; the first is ours, the second the base's.
-COLOURS = 8
+COLOURS = 6
 #: What may load: nothing but what is in the file.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "

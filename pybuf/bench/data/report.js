@@ -19,9 +19,10 @@
   const own = (name) => colour(colourOf[name] || "quiet");
   const faint = (rgb, alpha) => rgb.replace(/rgba?\(([^)]*)\)/, (_, parts) => `rgba(${parts}, ${alpha})`);
   const DASHES = ["solid", "dash", "longdash", "dashdot"];
-  // Eight colours go round; then the dashes tell.
+  // The colours go round; then the dashes tell.
+  const COLOURS = new Set(Object.values(colourOf)).size - 1;
   const order = Object.keys(colourOf).filter((name) => name !== HARNESS);
-  const dash = (name) => name === HARNESS ? "dash" : DASHES[Math.floor(order.indexOf(name) / 8) % DASHES.length];
+  const dash = (name) => name === HARNESS ? "dash" : DASHES[Math.floor(order.indexOf(name) / COLOURS) % DASHES.length];
 
   // Ours is drawn last, over the others, and wider.
   const OURS = "poolcore";
