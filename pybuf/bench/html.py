@@ -219,6 +219,16 @@ def answer(result: dict[str, Any]) -> str:
         comparisons = _with_ratios(result, metric)
         if comparisons:
             return f"{_finding(result, comparisons, what)}, {_limits(result, comparisons)}."
+    shown = [key for one in result["comparisons"] for key in ("contenders", "latency", "memory") if one[key]]
+    if result["comparisons"] and not shown:
+        absent = {
+            (one["name"], one["is_disqualified"]) for comparison in result["comparisons"] for one in comparison["absent"]
+        }
+        disqualified = sum(is_disqualified for _, is_disqualified in absent)
+        return (
+            "No contender finished a round: "
+            f"{_counted(disqualified, 'contender')} disqualified, {len(absent) - disqualified} missing."
+        )
     if result["comparisons"]:
         seen = _listed(list(dict.fromkeys(comparison["metric"] for comparison in result["comparisons"])))
         return f"{seen.capitalize()} of one run is shown here, and no contender is compared with another."

@@ -163,6 +163,15 @@ def test_a_run_without_a_round_says_so():
     assert Seen(html.page(result)).sections() == ["method", "data"]
 
 
+def test_a_run_in_which_everybody_failed_says_so():
+    failed = sample_results.timed(1, "pair", "a pair", absent=[
+        sample_results.MISSING, sample_results.DISQUALIFIED, sample_results.DISQUALIFIED | {"name": "poolcore"},
+    ]) | {"contenders": [], "a_over_a": {}, "smallest_effect": {}, "latency": {}, "memory": {}}
+    result = sample_results.result([failed, failed])
+    assert html.answer(result) == "No contender finished a round: 2 contenders disqualified, 1 missing."
+    assert Seen(html.page(result)).sections() == ["absent", "method", "data"]
+
+
 def test_without_us_the_report_is_about_a_peer():
     peers = {name: peer for name, peer in sample_results.PEERS.items() if name != "poolcore"}
     assert html.answer(sample_results.result([

@@ -53,7 +53,7 @@
     tickcolor: colour("rule"), automargin: false, fixedrange: matchMedia("(pointer: coarse)").matches, ...more,
   });
   const layout = (node, more) => ({
-    font: font(), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+    width: node.clientWidth, height: node.clientHeight, font: font(), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
     margin: {l: 58, r: isNarrow(node) ? 14 : 120, t: 14, b: 44},
     hoverlabel: {bgcolor: colour("raised"), bordercolor: colour("rule"), font: {...font(), color: colour("ink")}, namelength: 40},
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", ...more,
@@ -118,7 +118,7 @@
     const low = Math.log10(Math.min(...heights)) - 0.08, high = Math.log10(Math.max(...heights)) + 0.12;
     const traces = names.map((name) => ({
       x: tails[name].x, y: tails[name].y, name: plain(name), mode: "lines",
-      line: {shape: "vh", width: widthOf(name), color: own(name), dash: dash(name)},
+      line: {shape: "hv", width: widthOf(name), color: own(name), dash: dash(name)},
       text: tails[name].x.map((x, i) => `${format((1 - 1 / x) * 100)} % within ${ns(tails[name].y[i])}`),
       hovertemplate: "%{text}<extra>%{fullData.name}</extra>",
     }));
@@ -197,7 +197,7 @@
     const ticks = Array.from({length: Math.floor(top / step) + 1}, (_, i) => i * step);
     return [traces, layout(node, {
       annotations: labels(node, ends), hovermode: "x unified",
-      xaxis: axis({showgrid: false, rangemode: "tozero", nticks: isNarrow(node) ? 4 : 8, title: {text: "events", standoff: 8}}),
+      xaxis: axis({showgrid: false, rangemode: "tozero", nticks: isNarrow(node) ? 4 : 8, title: {text: "events", standoff: 8, font: font()}}),
       yaxis: axis({range: [0, top], tickvals: ticks, ticktext: ticks.map(bytes)}),
     })];
   };
