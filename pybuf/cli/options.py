@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pybuf.bench import choices, processor, report, runner
+from pybuf.bench import choices, html, perfetto, processor, report, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.result import Result
 from pybuf.cli.refusal import Refusal
@@ -232,10 +232,12 @@ def measure(manifest: Manifest, request: Request, what: str) -> None:
 def _write(found: Result, directory: Path, notes: Console) -> None:
     runner.write(found, directory)
     written = ["result.json"]
-    if importlib.util.find_spec("pybuf.bench.html") is not None:
-        html = importlib.import_module("pybuf.bench.html")
+    try:
         html.write_report(found.as_dict(), directory / "report.html")
-        written.append("report.html")
+        perfetto.write_timeline(found.as_dict(), directory / "timeline.json")
+        written += ["report.html", "timeline.json"]
+    except ModuleNotFoundError as missing:
+        notes.print(f"no report: it needs {missing.name}; install it with: pip install 'pybuf[bench]'", soft_wrap=True)
     if _has("matplotlib"):
         from pybuf.bench import chart
 
