@@ -1,4 +1,4 @@
-"""Draws a Report: times relative to glibc with their quartiles, and resident bytes."""
+"""Draws a result of ``replay``: times relative to glibc with their intervals, and resident bytes."""
 
 from __future__ import annotations
 
@@ -12,33 +12,43 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
-from pybuf.bench.replay import Report, Result, TraceReport
+from pybuf.bench.result import Comparison, Memory, Ratio, Result
 
 OURS, PEER, HARNESS = "#c2410c", "#334155", "#94a3b8"
+#: Where the point of each pass lies in a contender's row, and whether it is filled.
+POINTS = {"first": (-0.13, True), "later": (0.17, False), "all": (0.0, True)}
 
 
-def write_chart(report: Report, path: Path) -> None:
-    """Write a PNG: a row per trace; left the times, right the resident bytes, poolcore on top."""
-    rows = [max(len(one.results), 1) for one in report.traces]
+def write_chart(result: Result, path: Path) -> None:
+    """Write a PNG: a row per workload; left the times, right the resident bytes where they were measured."""
+    times = [one for one in result.comparisons if one.metric == "time" and one.rounds]
+    memory = {(one.workload.name, one.threads): one for one in result.comparisons if one.memory}
+    rows = [len(one.contenders) for one in times]
+    if not times:
+        return
     figure, grid = plt.subplots(
         len(rows), 2, squeeze=False, layout="constrained",
         figsize=(10, 1.3 + sum(0.9 + 0.34 * row for row in rows)),
         gridspec_kw={"width_ratios": (3, 2), "height_ratios": rows},
     )
-    for one, (times, memory) in zip(report.traces, grid, strict=True):
-        _draw_times(one, times)
-        _draw_memory(one, memory)
-    figure.suptitle(
-        f"Recorded programs replayed: poolcore and its peers ({report.rounds} rounds)", fontsize=12, weight="bold"
-    )
-    machine = report.machine
+    for one, (left, right) in zip(times, grid, strict=True):
+        _draw_times(one, left)
+        beside = memory.get((one.workload.name, one.threads))
+        if beside is None or not beside.memory:
+            right.axis("off")
+        else:
+            _draw_memory(beside.workload.trace, beside.memory, right)
+    what = "Recorded programs replayed" if result.kind == "replay" else "Workloads"
+    rounds = min(one.rounds for one in times)
+    figure.suptitle(f"{what}: poolcore and its peers ({rounds} rounds)", fontsize=12, weight="bold")
+    machine = result.machine
     figure.legend(
         (
             Line2D([], [], marker="o", linestyle="", color=PEER),
             Line2D([], [], marker="o", linestyle="", color=PEER, markerfacecolor="white"),
             Line2D([], [], color=PEER, linewidth=2.5, alpha=0.6),
         ),
-        ("first pass in a fresh process", "later passes, median of five", "quartiles of the rounds"),
+        ("first pass in a fresh process", "later passes, median of five", "interval of 99 %, or range of few rounds"),
         title=f"{machine['processor']}, {machine['c_library']}, {machine['python']}",
         loc="outside lower left", ncols=3, fontsize=8, title_fontsize=8, frameon=False, alignment="left",
     )
@@ -46,59 +56,56 @@ def write_chart(report: Report, path: Path) -> None:
     plt.close(figure)
 
 
-def _color(result: Result) -> str:
-    return OURS if result.name == "poolcore" else HARNESS if result.name == "empty" else PEER
+def _color(name: str) -> str:
+    return OURS if name.partition(" ")[0] == "poolcore" else HARNESS if name == "empty" else PEER
 
 
-def _name(result: Result) -> str:
-    return "pymalloc (GIL)" if result.name == "pymalloc" else result.name
-
-
-def _label(axes: Any, results: list[Result]) -> None:
-    axes.set_yticks(range(len(results)), [_name(result) for result in results])
-    for label, result in zip(axes.get_yticklabels(), results, strict=True):
-        label.set_color(_color(result))
-        label.set_fontweight("bold" if result.name == "poolcore" else "normal")
-    axes.set_ylim(len(results) - 0.4, -0.6)
+def _label(axes: Any, names: list[str]) -> None:
+    axes.set_yticks(range(len(names)), ["pymalloc (GIL)" if name == "pymalloc" else name for name in names])
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_color(_color(name))
+        label.set_fontweight("bold" if name == "poolcore" else "normal")
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#e2e8f0")
     axes.set_axisbelow(True)
 
 
-def _draw_times(report: TraceReport, axes: Any) -> None:
-    results = report.results
-    for row, result in enumerate(results):
-        for timing, shift, fill in ((result.first, -0.13, _color(result)), (result.later, 0.17, "white")):
-            ratio = timing.ratio_to_glibc
-            if ratio is None:
-                continue
-            axes.plot((ratio.q1, ratio.q3), (row + shift,) * 2, color=_color(result), linewidth=2.5, alpha=0.6)
+def _draw_times(comparison: Comparison, axes: Any) -> None:
+    names = [row.name for row in comparison.contenders]
+    for place, row in enumerate(comparison.contenders):
+        color = _color(row.name)
+        for one in comparison.passes:
+            shift, is_filled = POINTS[one]
+            ratio = (row.ratios or {}).get(one, Ratio(1, 1, 1, None, "range only"))
+            axes.plot((ratio.low, ratio.high), (place + shift,) * 2, color=color, linewidth=2.5, alpha=0.6)
             axes.plot(
-                ratio.median, row + shift, "o", markersize=7, color=_color(result), markerfacecolor=fill,
+                ratio.estimate, place + shift, "o", markersize=7, color=color,
+                markerfacecolor=color if is_filled else "white",
             )
             axes.annotate(
-                f"{ratio.median:.2f}", (max(ratio.q3, ratio.median), row + shift), xytext=(7, 0),
-                textcoords="offset points", va="center", fontsize=7.5, color=_color(result),
+                f"{ratio.estimate:.2f}", (max(ratio.high, ratio.estimate), place + shift), xytext=(7, 0),
+                textcoords="offset points", va="center", fontsize=7.5, color=color,
             )
     axes.axvline(1, color=PEER, linewidth=1, linestyle=":")
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
-    axes.set_title(f"{report.trace['name']}: time per event, glibc = 1 (lower is faster)", fontsize=9, loc="left")
-    _label(axes, results)
+    title = f"{comparison.workload.name}: {comparison.unit}, {comparison.base} = 1 (lower is faster)"
+    axes.set_title(title, fontsize=9, loc="left")
+    _label(axes, names)
 
 
-def _draw_memory(report: TraceReport, axes: Any) -> None:
-    results = [result for result in report.results if result.waste is not None]
-    for row, result in enumerate(results):
-        assert result.waste is not None
-        axes.barh(row, result.waste, height=0.55, color=_color(result))
+def _draw_memory(trace: dict[str, Any] | None, memory: dict[str, Memory], axes: Any) -> None:
+    found = {name: one.waste for name, one in memory.items() if one.waste is not None}
+    for place, (name, waste) in enumerate(found.items()):
+        axes.barh(place, waste, height=0.55, color=_color(name))
         axes.annotate(
-            f"{result.waste:.2f}", (result.waste, row), xytext=(4, 0), textcoords="offset points",
-            va="center", fontsize=7.5, color=_color(result),
+            f"{waste:.2f}", (waste, place), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=7.5, color=_color(name),
         )
     axes.axvline(1, color=PEER, linewidth=1, linestyle=":")
     axes.set_xlim(left=0)
     axes.margins(x=0.15)
-    live = report.trace["peak_live_bytes"] / 1e6
-    axes.set_title(f"resident / live at its peak ({live:.1f} MB)", fontsize=9, loc="left")
-    _label(axes, results)
+    live = "" if trace is None else f" ({trace['peak_live_bytes'] / 1e6:.1f} MB)"
+    axes.set_title(f"resident / live at its peak{live}", fontsize=9, loc="left")
+    _label(axes, list(found))

@@ -1,14 +1,21 @@
-"""The allocators that a trace is replayed through, each as addresses of its own C functions.
+"""The allocators that are measured, each as addresses of its own C functions.
 
 Loading happens in the process that runs the trial, and nowhere else: a peer that is merely mapped
-already changes the process (its thread-local storage, its arenas).
+already changes the process (its thread-local storage, its arenas). ``python -m pybuf.bench.contenders``
+is such a process for whoever only wants to know what there is.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
+import json
 import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 BASE = "glibc"
 
@@ -44,6 +51,12 @@ CONTENDERS: dict[str, Contender] = {
 
 #: Environment that jemalloc needs to be loaded late; every contender runs with it.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384"}
+
+
+#: What the names of a library's functions may begin with, the plain ones first.
+PREFIXES = ("", "mi_", "tc_", "je_")
+#: Between the values of one setting that takes several, since a comma parts variants.
+JOINT = "+"
 
 
 class ContenderMissingError(Exception):
@@ -106,20 +119,23 @@ def _bare(library: ctypes.CDLL, prefix: str, calls: tuple[str, str, str, str, st
     return Functions(malloc, free, realloc, calloc, aligned, pool=None, origin=_file_of(malloc), owner=library)
 
 
-def load(name: str, library: str | None = None) -> Functions:
-    """Load the contender ``name`` into this process: a key of CONTENDERS, or any with a ``library`` to take.
+def load(
+    name: str, library: str | None = None, settings: Mapping[str, Any] | None = None, same_as: str | None = None
+) -> Functions:
+    """Load a contender into this process: ``load(**entry)`` for an entry of a trial's order.
 
+    ``name`` is a key of CONTENDERS unless ``library``, a file to take the functions from, ``settings`` of
+    ``poolcore.Pool`` or ``same_as``, the name of the contender that this one is again, says what it is.
     Raises ContenderMissingError, with the loader's own message where there is one.
     """
     if library is not None:
-        try:
-            brought = ctypes.CDLL(os.path.realpath(library), mode=os.RTLD_NOW | os.RTLD_LOCAL)
-        except OSError as failure:
-            raise ContenderMissingError(str(failure)) from None
-        return _bare(brought, "", ("malloc", "free", "realloc", "calloc", "aligned_alloc"))
+        return _brought(library)
+    if settings is not None:
+        return _poolcore(settings)
+    name = same_as or name
     contender = CONTENDERS[name]
     if name == "poolcore":
-        return _poolcore()
+        return _poolcore({})
     if name == "empty":
         from pybuf.bench import _replay
 
@@ -128,25 +144,190 @@ def load(name: str, library: str | None = None) -> Functions:
     if name == "pymalloc":
         return _bare(ctypes.pythonapi, "PyObject_", ("Malloc", "Free", "Realloc", "Calloc", ""))
     assert contender.library is not None
-    try:
-        library = ctypes.CDLL(contender.library, mode=os.RTLD_NOW | os.RTLD_LOCAL)
-    except OSError as failure:
-        raise ContenderMissingError(str(failure)) from None
-    functions = _bare(library, contender.prefix, ("malloc", "free", "realloc", "calloc", contender.aligned))
+    opened = _open(contender.library)
+    functions = _bare(opened, contender.prefix, ("malloc", "free", "realloc", "calloc", contender.aligned))
     # A symbol that the library lacks is looked up in the libraries it depends on.
     if name != BASE and functions.origin == _file_of(_address(ctypes.CDLL(None), "malloc")):
-        raise ContenderMissingError(f"{contender.library} has no malloc: what was found the C library's")
+        raise ContenderMissingError(f"{contender.library} has no malloc: what was found is the C library's")
     return functions
 
 
-def _poolcore() -> Functions:
+def _open(library: str) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(library, mode=os.RTLD_NOW | os.RTLD_LOCAL)
+    except OSError as failure:
+        raise ContenderMissingError(str(failure)) from None
+
+
+def _brought(path: str) -> Functions:
+    library = _open(os.path.realpath(path))
+    for prefix in PREFIXES:
+        malloc = _address(library, prefix + "malloc")
+        if malloc and _file_of(malloc) == os.path.realpath(path):
+            return _bare(library, prefix, ("malloc", "free", "realloc", "calloc", "aligned_alloc"))
+    tried = ", ".join(f"{prefix}malloc" for prefix in PREFIXES)
+    raise ContenderMissingError(f"{path} has no malloc of its own; looked for {tried}")
+
+
+def _poolcore(settings: Mapping[str, Any]) -> Functions:
     try:
         import poolcore
     except ImportError as failure:
         raise ContenderMissingError(f"poolcore is not built: {failure}") from None
-    pool = poolcore.Pool()
+    pool = poolcore.Pool(**pool_arguments(settings))
     table = pool.c_functions()
     return Functions(
         table.alloc, table.free, table.realloc, table.calloc, table.aligned,
         pool=table.pool, origin=os.path.dirname(poolcore.__file__), owner=(pool, table),
     )
+
+
+def pool_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``poolcore.Pool`` is called with for settings that a manifest holds, which are plain JSON.
+
+    ``policies`` are names of ``poolcore.policies`` in small letters, and ``memory`` is "pages", "huge" or "small":
+    huge pages as a pool chooses, from the first byte on, or never. Raises ValueError for others.
+    """
+    from poolcore import policies
+
+    arguments = dict(settings)
+    if "policies" in arguments:
+        known: dict[str, Any] = {
+            "guard": policies.Guard, "quarantine": policies.Quarantine, "fill": policies.Fill,
+            "events": policies.Events,
+        }
+        names = arguments["policies"]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"policies: {name} is none of {', '.join(known)}")
+        arguments["policies"] = [known[name]() for name in names]
+    if "memory" in arguments:
+        pages: dict[Any, bool | None] = {"pages": None, "huge": True, "small": False}
+        if arguments["memory"] not in pages:
+            raise ValueError(f"memory: {arguments['memory']} is none of {', '.join(pages)}")
+        arguments["memory"] = policies.Pages(huge=pages[arguments["memory"]])
+    return arguments
+
+
+def variants(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """The settings of each variant that ``--set`` asks for, every value of one key with every value of the others.
+
+    Raises ValueError, one line, for what is not KEY=V1,V2 or what no pool can be made with.
+    """
+    import poolcore
+
+    choices = []
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not key or not equals or not all(values.split(",")):
+            raise ValueError(f"{text}: expected KEY=VALUE or KEY=V1,V2, such as sizes=64+1500,128+1500")
+        choices.append([(key.strip(), _value(key.strip(), value.strip())) for value in values.split(",")])
+    if len({choice[0][0] for choice in choices}) < len(choices):
+        raise ValueError("a key is given twice; put all its values into one, parted by commas")
+    found = [dict(pairs) for pairs in itertools.product(*choices)] if choices else []
+    for settings in found:
+        try:
+            poolcore.Pool(**pool_arguments(settings)).close()
+        except (TypeError, ValueError, OSError) as wrong:
+            told = str(wrong)
+            if "unexpected keyword" in told:
+                told = (f"a Pool has no setting {' or '.join(settings)}; there are sizes, limit_bytes, limit_blocks, "
+                        "memory, policies, on_exported, on_drop, name")
+            raise ValueError(told) from None
+    return found
+
+
+def _value(key: str, text: str) -> Any:
+    if key in ("sizes", "policies"):
+        parts = [part.strip() for part in text.split(JOINT)]
+        return parts if key == "policies" else [_number(part) for part in parts]
+    return _number(text)
+
+
+def _number(text: str) -> Any:
+    """A number of bytes where it is one, with K, M or G after it for powers of 1,024; else the text."""
+    digits, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("K", "M", "G") else (text, "")
+    if not digits.isascii() or not digits.isdigit():
+        return None if text == "None" else text
+    return int(digits) << {"": 0, "K": 10, "M": 20, "G": 30}[unit]
+
+
+def variant_name(settings: Mapping[str, Any]) -> str:
+    """What a variant of ours is called in tables."""
+    def written(value: Any) -> str:
+        return JOINT.join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return " ".join(["poolcore", *(f"{key}={written(value)}" for key, value in settings.items())])
+
+
+def describe(entry: Mapping[str, Any]) -> str:
+    """What the contender of an order's entry is, in a few words."""
+    if entry.get("library") is not None:
+        return f"malloc of {os.path.basename(entry['library'])}"
+    if entry.get("settings") is not None:
+        return "poolcore.Pool() with these settings"
+    name = entry.get("same_as") or entry["name"]
+    return CONTENDERS[name].what if name in CONTENDERS else name
+
+
+def version(name: str, functions: Functions) -> str:
+    """The version that a loaded contender says it is, empty where it says nothing."""
+    if name == "empty":
+        return ""
+    if name == "pymalloc":
+        return f"{platform.python_implementation()} {platform.python_version()}"
+    if functions.pool is not None:
+        from importlib import metadata
+
+        return metadata.version("pybuf")
+    library = functions.owner
+    assert isinstance(library, ctypes.CDLL)
+    for function, asked in _ASKED.items():
+        address = _address(library, function)
+        if address and _file_of(address) == functions.origin:
+            return asked(library)
+    return ""
+
+
+def _mimalloc_version(library: ctypes.CDLL) -> str:
+    number = library.mi_version()
+    parts = (number // 10000, number // 100 % 100, number % 100) if number >= 10000 else (
+        number // 100, number // 10 % 10, number % 10)
+    return ".".join(map(str, parts))
+
+
+def _tcmalloc_version(library: ctypes.CDLL) -> str:
+    library.tc_version.restype = ctypes.c_char_p
+    return str(library.tc_version(None, None, None).decode(errors="replace"))
+
+
+def _jemalloc_version(library: ctypes.CDLL) -> str:
+    text, size = ctypes.c_char_p(), ctypes.c_size_t(ctypes.sizeof(ctypes.c_char_p))
+    library.mallctl(b"version", ctypes.byref(text), ctypes.byref(size), None, ctypes.c_size_t(0))
+    return (text.value or b"").decode(errors="replace").partition("-")[0]
+
+
+def _glibc_version(library: ctypes.CDLL) -> str:
+    library.gnu_get_libc_version.restype = ctypes.c_char_p
+    return str(library.gnu_get_libc_version().decode())
+
+
+_ASKED = {
+    "mi_version": _mimalloc_version,
+    "tc_version": _tcmalloc_version,
+    "mallctl": _jemalloc_version,
+    "gnu_get_libc_version": _glibc_version,
+}
+
+
+def look(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Load the contender of an order's entry here, and answer its "version" and "origin", or why it is "missing"."""
+    try:
+        functions = load(**entry)
+    except ContenderMissingError as missing:
+        return {"missing": str(missing)}
+    return {"version": version(entry.get("same_as") or entry["name"], functions), "origin": functions.origin}
+
+
+if __name__ == "__main__":
+    print(json.dumps(look(json.loads(sys.argv[1]))))

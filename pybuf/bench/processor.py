@@ -6,7 +6,7 @@ import fcntl
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,22 +31,64 @@ def locked() -> Iterator[int]:
 
     Yields its number. Waits when all are taken. The lock goes with the process, however that ends.
     """
+    with locked_many(1) as (cpu,):
+        yield cpu
+
+
+@contextmanager
+def locked_many(
+    count: int, among: Sequence[int] | None = None, on_wait: Callable[[], object] = lambda: None
+) -> Iterator[list[int]]:
+    """Hold ``count`` processors, the last that are free, out of ``among`` (by default all that this process may use).
+
+    Yields their numbers, fewer than ``count`` when there are no more. Waits until so many are free, and calls
+    ``on_wait`` before it does.
+    """
+    candidates = _allowed() if among is None else sorted(among, reverse=True)
     files: dict[int, int] = {}
+    held: list[int] = []
     try:
-        for cpu in _allowed():
+        for cpu in candidates:
+            if len(held) == count:
+                break
             files[cpu] = _lock_file(cpu)
             try:
                 fcntl.flock(files[cpu], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            break
-        else:
-            cpu = next(iter(files))
-            fcntl.flock(files[cpu], fcntl.LOCK_EX)
-        yield cpu
+            held.append(cpu)
+        if len(held) < min(count, len(candidates)):
+            # Others hold some: all are let go, and waited for in one order, so that no two wait for each other.
+            on_wait()
+            for cpu in held:
+                fcntl.flock(files[cpu], fcntl.LOCK_UN)
+            held = candidates[:count]
+            for cpu in held:
+                fcntl.flock(files[cpu], fcntl.LOCK_EX)
+        yield held
     finally:
         for descriptor in files.values():
             os.close(descriptor)
+
+
+def parsed(text: str) -> list[int]:
+    """Processor numbers of a list like ``0,2-3``. Raises ValueError, one line, for others and for what is not here."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"{text!r} is no list of processors; expected numbers such as 0,2-3")
+        found.update(range(int(first), int(last or first) + 1))
+    absent = sorted(found - set(_allowed()))
+    if absent:
+        here = ", ".join(map(str, sorted(_allowed())))
+        raise ValueError(f"processor {absent[0]} is not one that this process may use; those are {here}")
+    return sorted(found)
+
+
+def count() -> int:
+    """How many processors this process may use."""
+    return len(_allowed())
 
 
 def pin(cpu: int) -> None:

@@ -20,11 +20,14 @@ from pathlib import Path
 from statistics import geometric_mean, median, quantiles
 from typing import Any
 
+from pybuf.bench.analysis import PEERS, fastest_peer
 from pybuf.bench.contenders import ENVIRONMENT
 from pybuf.bench.instructions import instructions_per_pair
+from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.processor import description, locked
-from pybuf.bench.replay import INHERITED, PEERS, Lead, Report, TraceReport, replay
-from pybuf.bench.traces import default_path, read
+from pybuf.bench.result import Result
+from pybuf.bench.runner import INHERITED, plan, run
+from pybuf.bench.traces import default_path
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Taken:
     repeats: int = 0
     disturbed: int = 0
     notes: dict[str, str] = field(default_factory=dict)
-    report: Report | None = None  # of a `TraceReplay`, which has no rounds
+    result: Result | None = None  # of a `TraceReplay`, which has no rounds
 
 
 def child(request: dict[str, Any], cpus: Iterable[int], draw: random.Random) -> dict[str, Any]:
@@ -113,17 +116,21 @@ class TraceReplay:
     """The malloc traces in `effort.traces` and the one that ships, through ours and the peers."""
 
     def take(self, effort: Effort) -> Taken:
-        """Reads and replays them; the report is kept whole."""
+        """Reads and replays them; the result is kept whole."""
         paths = [default_path(), *(effort.traces / f"{name}.mtrace.xz" for name in ("redis", "gawk"))]
-        names = ["poolcore", *PEERS]
-        report = replay([read(path) for path in paths], names, effort.fresh, 0, lambda words: None)
-        for trace in report.traces:
-            for absent in trace.absent:
+        manifest = Manifest(
+            kind="replay", command=[], seed=0, metrics=["time"], threads=[1], touch="line", rounds=effort.fresh,
+            contenders=[ChosenContender(name) for name in ("poolcore", *PEERS)],
+            workloads=[ChosenWorkload("trace", trace=str(path)) for path in paths],
+        )
+        result = run(plan(manifest), None, lambda words, share: None)
+        for comparison in result.comparisons:
+            for absent in comparison.absent:
                 raise RuntimeError(f"{absent.name}: {absent.reason}")
         return Taken(
-            repeats=sum(trace.repeated_rounds for trace in report.traces),
-            disturbed=sum(trace.disturbed_rounds for trace in report.traces),
-            report=report,
+            repeats=sum(comparison.repeated_rounds for comparison in result.comparisons),
+            disturbed=sum(comparison.disturbed_rounds for comparison in result.comparisons),
+            result=result,
         )
 
 
@@ -167,33 +174,36 @@ def over_rounds(value: Callable[[dict[str, float]], float]) -> Callable[[Taken],
     """The spread of a value that is formed within a round."""
 
     def spread(taken: Taken) -> Spread:
-        values = [value(times) for times in taken.rounds]
-        if len(values) == 1:
-            values *= 2
-        low, middle, high = quantiles(values, n=4, method="inclusive")
-        return low, middle, high
+        return _quartiles([value(times) for times in taken.rounds])
 
     return spread
 
 
-def traced(name: str, lead_of: Callable[[TraceReport], Lead | None], must: float, aim: float) -> Row:
-    """The geometric mean over the traces of ours over the fastest peer on each."""
+def _quartiles(values: list[float]) -> Spread:
+    if len(values) == 1:
+        values = values * 2
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return low, middle, high
 
-    def leads(taken: Taken) -> list[tuple[str, Lead]]:
-        assert taken.report is not None
-        found = [(str(trace.trace["name"]), lead_of(trace)) for trace in taken.report.traces]
-        return [(trace, lead) for trace, lead in found if lead is not None]
+
+def traced(name: str, passes: str, must: float, aim: float) -> Row:
+    """The geometric mean over the traces of ours over the fastest peer on each, in one kind of pass."""
+
+    def leads(taken: Taken) -> list[tuple[str, str, Spread]]:
+        assert taken.result is not None
+        found = []
+        for comparison in taken.result.comparisons:
+            peer = fastest_peer(comparison, passes)
+            if peer is not None:
+                found.append((comparison.workload.name, peer[0], _quartiles(peer[1])))
+        return found
 
     def spread(taken: Taken) -> Spread:
-        ratios = [lead.ratio for _, lead in leads(taken)]
-        return (
-            geometric_mean(ratio.q1 for ratio in ratios),
-            geometric_mean(ratio.median for ratio in ratios),
-            geometric_mean(ratio.q3 for ratio in ratios),
-        )
+        low, middle, high = (geometric_mean(values) for values in zip(*(one for *_, one in leads(taken)), strict=True))
+        return low, middle, high
 
     def beside(taken: Taken) -> str:
-        return ", ".join(f"{trace} {lead.ratio.median:.3g}x {lead.peer}" for trace, lead in leads(taken))
+        return ", ".join(f"{trace} {middle:.3g}x {peer}" for trace, peer, (_, middle, _) in leads(taken))
 
     return Row(name, TRACES, spread, must, aim, beside=beside)
 
@@ -299,8 +309,8 @@ SCALING = together("scaling", "1000", "100000", size=1500, steps=200_000)
 IMPORT = together("importing", "array", "poolcore")
 
 ROWS = [
-    traced("the malloc traces, first pass / fastest peer", lambda trace: trace.first_lead, 1.15, 0.90),
-    traced("the malloc traces, later passes / fastest peer", lambda trace: trace.later_lead, 1.25, 1.0),
+    traced("the malloc traces, first pass / fastest peer", "first", 1.15, 0.90),
+    traced("the malloc traces, later passes / fastest peer", "later", 1.25, 1.0),
     versus_floor("C pair 1500 B", "poolcore", 1.35, 1.0),
     versus_floor("one-class pool, C pair 1500 B", "poolcore one-class", None, 0.95),
     versus("C pair 1500 B", PAIR, "glibc", 0.45, 0.25),
@@ -385,7 +395,7 @@ def line(row: Row, taken: Taken) -> dict[str, Any]:
         "measured": middle,
         "quartiles": [low, high],
         "reaches": reached(row, middle),
-        "rounds": taken.report.rounds if taken.report else len(taken.rounds),
+        "rounds": taken.result.comparisons[0].rounds if taken.result else len(taken.rounds),
         "repeats": taken.repeats,
         "disturbed": taken.disturbed,
         "beside": row.beside(taken),

@@ -1,48 +1,91 @@
-"""Shows a Report in tables, for a terminal or a file."""
+"""Shows a result in tables, for a terminal or a file: the first screen, from the result alone."""
 
 from __future__ import annotations
+
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybuf.bench.replay import Report, Timing, TraceReport
+from pybuf.bench.analysis import EMPTY, OURS
+from pybuf.bench.compare import Change, Outcome
+from pybuf.bench.result import Comparison, Ratio, Result, Row
+from pybuf.bench.statistics import EQUAL_WITHIN, FEWEST_ROUNDS
 
 MEGABYTE = 1e6
-#: A narrower terminal gets no net times, and each interval on a line of its own.
-WIDE_COLUMNS = 100
+#: A narrower terminal gets no net times, and each interval and verdict on a line of its own.
+WIDE_COLUMNS = 110
+PASSES = {"first": "first pass", "later": "later passes", "all": "all passes"}
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print one table per trace, and what must be known to read it."""
-    for trace_report in report.traces:
+def print_result(result: Result, directory: Path | None, console: Console) -> None:
+    """Print the machine, a table per comparison, and what is needed to read them; the files are in ``directory``."""
+    _print_machine(result, console)
+    named = ""
+    for comparison in result.comparisons:
         console.print()
-        _print_trace(trace_report, console)
+        if comparison.workload.name != named and comparison.workload.trace is not None:
+            _print_trace(comparison.workload.trace, console)
+        named = comparison.workload.name
+        _print_comparison(comparison, console)
     console.print()
-    if report.first_lead is not None and report.later_lead is not None:
-        peers = ", ".join(f"{one.trace['name']}: {one.first_lead.peer}" for one in report.traces if one.first_lead)
+    _print_lead(result, console)
+    if any(one.metric == "time" and one.rounds >= FEWEST_ROUNDS for one in result.comparisons):
         console.print(
-            f"poolcore to the fastest peer on each trace ({peers}), geometric mean: "
-            f"first pass {report.first_lead:.2f}x, later passes {report.later_lead:.2f}x", highlight=False,
+            f"Intervals are of 99 %, verdicts corrected for their number (Holm). No difference: all of the interval "
+            f"is within {EQUAL_WITHIN:.0%} of 1. A/A: the base against itself, what chance does.",
+            style="dim", highlight=False,
         )
-    machine = report.machine
+    where = "none written; -o DIR writes one" if directory is None else str(directory / "report.html")
+    console.print(f"report: {where}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"again:  {again(result)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def again(result: Result) -> str:
+    """The command that runs it again, seed and all."""
+    command = result.manifest.command
+    if "--seed" not in command and not any(word.startswith("--seed=") for word in command):
+        command = [*command, "--seed", str(result.seed)]
+    return shlex.join(command)
+
+
+def _print_machine(result: Result, console: Console) -> None:
+    machine, print_of = result.machine, result.fingerprint
+    cpus = ", ".join(map(str, machine.get("cpus", ())))
     console.print(
-        f"{machine['processor']}, {machine['processors']} processors, on number {report.cpu}; {machine['system']}, "
-        f"{machine['c_library']}, {machine['python']}; seed {report.seed}", style="dim", highlight=False,
+        f"{print_of.get('processor')}, {print_of.get('processors')} processors, on number {cpus}; "
+        f"{print_of.get('system')}, huge pages {print_of.get('huge_pages')}",
+        style="dim", highlight=False, soft_wrap=True,
     )
-    if not report.is_address_randomized:
+    builds = ", ".join(
+        f"{name} {found['version']}" for name, found in print_of.get("builds", {}).items()
+        if found.get("version") and f"{name} {found['version']}" != print_of.get("c_library")
+        and found["version"] != print_of.get("python")
+    )
+    console.print(
+        f"{print_of.get('c_library')}, {print_of.get('python')} {print_of.get('gil')} GIL; {builds}; "
+        f"seed {result.seed}", style="dim", highlight=False, soft_wrap=True,
+    )
+    if not machine.get("is_address_randomized", True):
         console.print(
             "warning: this system places memory at the same addresses in every process: one layout was measured, "
             "not many", style="yellow", highlight=False,
         )
+    if not result.is_complete:
+        console.print("interrupted: this is what was finished until then", style="yellow")
 
 
-def _print_trace(report: TraceReport, console: Console) -> None:
-    trace = report.trace
+def _print_trace(trace: Mapping[str, Any], console: Console) -> None:
     console.print(Text.assemble(
-        (trace["name"], "bold"),
-        f"  {trace['recorded_events']:,} events, {trace['recorded_calls']:,} calls, {trace['sizes']:,} sizes; "
+        (str(trace["name"]), "bold"),
+        f"  {trace['recorded_events']:,} events, {trace['recorded_calls']:,} calls; "
         f"live at its peak {trace['peak_live_bytes'] / MEGABYTE:.1f} MB in {trace['peak_live_blocks']:,} blocks",
     ))
     console.print(
@@ -50,41 +93,188 @@ def _print_trace(report: TraceReport, console: Console) -> None:
         f"{trace['never_freed_blocks']:,} blocks never freed, {trace['lost_frees']:,} frees lost, "
         f"{trace['failed_allocations']:,} allocations that failed", style="dim", highlight=False,
     )
-    is_wide = console.width >= WIDE_COLUMNS
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1) if is_wide else (0, 1, 0, 0),
-        caption=f"median \\[quartiles] of {report.rounds} rounds, {report.repeated_rounds} repeated"
-        + (f", {report.disturbed_rounds} kept although disturbed" if report.disturbed_rounds else "")
-        + "; ns per event, gross" + ("; net is less the empty harness" if is_wide else "") + "; lower is better",
-        caption_justify="left",
-    )
-    table.add_column("contender", no_wrap=True)
-    net = ("net",) if is_wide else ()
-    for heading in ("first\nns", *net, "to glibc", "later\nns", *net, "to glibc", "resident\nMB", "waste"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for result in report.results:
-        table.add_row(
-            result.name + (" (GIL)" if result.name == "pymalloc" else ""),
-            *_timing_cells(result.first, is_wide),
-            *_timing_cells(result.later, is_wide),
-            "" if result.resident_bytes is None else f"{result.resident_bytes / MEGABYTE:.1f}",
-            "" if result.waste is None else f"{result.waste:.2f}x",
-            style="bold" if result.name == "poolcore" else "dim" if result.name == "empty" else "",
-        )
-    console.print(table)
-    for absent in report.absent:
+
+
+def _print_comparison(comparison: Comparison, console: Console) -> None:
+    console.print(Text.assemble((comparison.id, "bold"), f"  {comparison.workload.what}"))
+    if comparison.rounds:
+        if comparison.metric == "latency":
+            console.print(_latency_table(comparison))
+        else:
+            console.print(_table(comparison, console.width >= WIDE_COLUMNS))
+        _print_effect(comparison, console)
+    else:
+        console.print("  no round was finished", style="yellow")
+    for absent in comparison.absent:
         package = f" (Debian: apt install {absent.package})" if absent.package and not absent.is_disqualified else ""
         state = "disqualified" if absent.is_disqualified else "not here"
         console.print(Text(f"  {absent.name} {state}: {absent.reason}{package}", style="yellow"))
 
 
-def _timing_cells(timing: Timing, is_wide: bool) -> list[str]:
-    cells = [f"{timing.ns.median:.2f}"]
-    if is_wide:
-        cells.append("" if timing.net_ns is None else f"{timing.net_ns:.2f}")
-    ratio = timing.ratio_to_glibc
-    between = " " if is_wide else "\n"
-    cells.append("" if ratio is None else f"{ratio.median:.2f}{between}\\[{ratio.q1:.2f}..{ratio.q3:.2f}]")
+def _rounds(comparison: Comparison) -> str:
+    rounds = f"{comparison.rounds} round{'s' * (comparison.rounds != 1)}, {comparison.repeated_rounds} repeated"
+    if comparison.disturbed_rounds:
+        rounds += f", {comparison.disturbed_rounds} kept although disturbed"
+    return rounds
+
+
+def _print_effect(comparison: Comparison, console: Console) -> None:
+    if comparison.metric != "time":
+        return
+    if comparison.rounds < FEWEST_ROUNDS:
+        console.print(
+            f"  fewer than {FEWEST_ROUNDS} rounds: the range of the rounds, no intervals and no verdicts",
+            style="yellow", highlight=False)
+        return
+    effects = [
+        f"{effect:.1%}" + (f" ({PASSES[one]})" if len(comparison.smallest_effect) > 1 else "")
+        for one, effect in comparison.smallest_effect.items() if effect is not None
+    ]
+    if effects:
+        console.print(
+            f"  smallest effect that would have been seen in any row, nine times in ten: {', '.join(effects)}",
+            highlight=False)
+
+
+def _table(comparison: Comparison, is_wide: bool) -> Table:
+    is_time = comparison.metric == "time"
+    waste = comparison.memory is not None
+    caption = f"{_rounds(comparison)}; median {'' if is_time else 'peak '}{comparison.unit}"
+    caption += ", gross; net is less the empty harness" if is_time and is_wide else ", gross" if is_time else ""
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if is_wide else (0, 1, 0, 0),
+        caption=f"{caption}; lower is better", caption_justify="left",
+    )
+    table.add_column("contender", no_wrap=True)
+    empty = comparison.row(EMPTY)
+    has_net = is_time and is_wide and empty is not None
+    unit = "ns" if is_time else "resident\nMB"
+    for one in comparison.passes:
+        heading = unit if one == "all" else f"{one}\n{unit}"
+        for column in (heading, *(("net",) if has_net else ()), f"to {comparison.base}"):
+            table.add_column(column, justify="right", no_wrap=True)
+    if waste:
+        table.add_column("waste", justify="right", no_wrap=True)
+    for row in comparison.contenders:
+        cells: list[str | Text] = []
+        for one in comparison.passes:
+            cells += _cells(row, empty if has_net else None, one, is_time, is_wide)
+        if waste:
+            found = (comparison.memory or {}).get(row.name)
+            cells.append("" if found is None or found.waste is None else f"{found.waste:.2f}x")
+        style = "bold" if row.name.partition(" ")[0] == OURS else "dim" if row.name == EMPTY else ""
+        table.add_row(row.name + (" (GIL)" if row.name == "pymalloc" else ""), *cells, style=style)
+    if comparison.a_over_a:
+        cells = []
+        for one in comparison.passes:
+            cells += ["", *(("",) if has_net else ()), _ratio(comparison.a_over_a.get(one), is_wide)]
+        table.add_row(f"{comparison.base} again (A/A)", *cells, *(("",) if waste else ()), style="dim")
+    return table
+
+
+def _cells(row: Row, empty: Row | None, one: str, is_time: bool, is_wide: bool) -> list[str | Text]:
+    value = statistics.median(row.series[one])
+    cells: list[str | Text] = [f"{value:.2f}" if is_time else f"{value / MEGABYTE:.1f}"]
+    if empty is not None:
+        cells.append(f"{value - statistics.median(empty.series[one]):.2f}")
+    cells.append(_ratio(None if row.ratios is None else row.ratios.get(one), is_wide))
     return cells
+
+
+def _ratio(ratio: Ratio | None, is_wide: bool) -> Text:
+    if ratio is None:
+        return Text("")
+    parts = [f"{ratio.estimate:.2f}", f"[{ratio.low:.2f}..{ratio.high:.2f}]"]
+    if ratio.confidence is None:
+        parts.append("range")
+    else:
+        parts.append(ratio.verdict)
+    return Text((" " if is_wide else "\n").join(parts))
+
+
+def _latency_table(comparison: Comparison) -> Table:
+    assert comparison.latency is not None
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), caption_justify="left",
+        caption=f"{_rounds(comparison)}; ns per operation; - where fewer than 100 samples lie beyond, or the empty "
+        "harness takes as long itself",
+    )
+    table.add_column("contender", no_wrap=True)
+    percentiles = list(next(iter(comparison.latency.values())).percentiles)
+    for percentile in percentiles:
+        table.add_column(f"{percentile} %", justify="right", no_wrap=True)
+    for name, found in comparison.latency.items():
+        values = (found.percentiles[percentile] for percentile in percentiles)
+        table.add_row(name, *("-" if value is None else f"{value:,}" for value in values),
+                      style="bold" if name == OURS else "dim" if name == EMPTY else "")
+    return table
+
+
+def _print_lead(result: Result, console: Console) -> None:
+    if not result.lead:
+        return
+    peers = ", ".join(f"{name}: {peer}" for name, peer in next(iter(result.lead.values())).peers.items())
+    means = ", ".join(
+        f"{lead.geometric_mean:.2f}x" + ("" if one == "all" else f" ({PASSES[one]})")
+        for one, lead in result.lead.items())
+    console.print(
+        f"poolcore to the fastest peer of each workload ({peers}), geometric mean: {means}", highlight=False)
+
+
+def print_listing(listing: Mapping[str, Any], console: Console) -> None:
+    """Print workloads and contenders: version, file, or why one is missing and how to get it."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption="* runs by default",
+                  caption_justify="left")
+    for heading in ("workload", "what", "metrics"):
+        table.add_column(heading, no_wrap=heading == "workload", overflow="fold")
+    for one in listing["workloads"]:
+        table.add_row(one["name"] + ("*" if one["is_default"] else ""), one["what"], ", ".join(one["metrics"]))
+    console.print(table)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("contender", "version", "what and where"):
+        table.add_column(heading, no_wrap=heading == "contender", overflow="fold")
+    for one in listing["contenders"]:
+        if "missing" in one:
+            package = f"; Debian: apt install {one['package']}" if one["package"] else ""
+            table.add_row(one["name"], "not here", Text(f"{one['what']}: {one['missing']}{package}"), style="yellow")
+        else:
+            table.add_row(one["name"], one["version"], Text(f"{one['what']}: {one['origin']}"))
+    console.print(table)
+
+
+def print_outcome(outcome: Outcome, limit: float | None, console: Console) -> None:
+    """Print what became of each contender between two results, and one line that sums it up."""
+    for warning in outcome.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left",
+                  caption="new to old; of times, each over the base of its own round; below 1 is faster")
+    for heading in ("comparison", "contender", "pass"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("new to old", justify="right", no_wrap=console.width >= WIDE_COLUMNS)
+    for one in outcome.changes:
+        ratio = Ratio(one.estimate, one.low, one.high, one.confidence, one.verdict)
+        style = {"slower": "red", "faster": "green"}.get(one.verdict, "")
+        table.add_row(one.comparison, one.contender, "" if one.passes == "all" else one.passes,
+                      _ratio(ratio, console.width >= WIDE_COLUMNS), style=style)
+    console.print(table)
+    for line in outcome.unmatched:
+        console.print(Text(f"  {line}", style="dim"))
+    console.print(_summary(outcome, limit), highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(outcome: Outcome, limit: float | None) -> str:
+    if limit is not None:
+        slow, doubts = outcome.slowdowns(limit), outcome.doubts(limit)
+        if slow:
+            return f"slower by more than {limit:.1%}: {_listed(slow)}"
+        if doubts:
+            return f"inconclusive without more rounds, whether slower by more than {limit:.1%}: {_listed(doubts)}"
+        return f"nothing is slower by more than {limit:.1%}"
+    counts = Counter(one.verdict for one in outcome.changes)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+
+
+def _listed(changes: Sequence[Change]) -> str:
+    return "; ".join(
+        f"{one.contender} in {one.comparison}, {PASSES[one.passes]}: "
+        f"{one.estimate:.2f} [{one.low:.2f}..{one.high:.2f}]" for one in changes)

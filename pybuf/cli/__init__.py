@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import sys
+from typing import Any
+
+#: Each is loaded when it is asked for: what one needs, another is not slowed by.
+COMMANDS = ("bench", "replay", "record", "trace", "compare", "ras-run")
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -10,14 +17,41 @@ def main() -> None:
     try:
         import click
 
-        from pybuf.cli.ras_run import ras_run
-        from pybuf.cli.replay import replay
+        importlib.import_module("rich")
     except ModuleNotFoundError as missing:
         library = (missing.name or "").partition(".")[0]
-        if library in ("click", "rich"):
-            sys.exit(f"pybuf: the command needs {library}; install it with: pip install 'pybuf[cli]'")
-        raise
-    help_text = "Measure poolcore beside the allocators that a program would otherwise use."
-    group = click.Group("pybuf", commands=[replay, ras_run], help=help_text)
+        sys.exit(f"pybuf: the command needs {library}; install it with: pip install 'pybuf[cli]'")
+
+    class Commands(click.Group):
+        """Finds a sub-command in the module of its name."""
+
+        def list_commands(self, context: click.Context) -> list[str]:
+            return list(COMMANDS)
+
+        def get_command(self, context: click.Context, name: str) -> click.Command | None:
+            if name not in COMMANDS:
+                return None
+            attribute = name.replace("-", "_")
+            command: click.Command = getattr(importlib.import_module(f"pybuf.cli.{attribute}"), attribute)
+            return command
+
+    group = Commands("pybuf", help="Measure poolcore beside the allocators that a program would otherwise use.")
     click.version_option(package_name="pybuf")(group)
-    group(prog_name="pybuf")
+    status: Any = 0
+    try:
+        status = group.main(prog_name="pybuf", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as refused:
+        refused.show()
+        status = refused.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = INTERRUPTED
+    except OSError as failure:
+        if failure.filename is not None or failure.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What is left in the buffer would be tried again at the end, and fail again.
+        sys.stdout = None
+        if failure.errno == errno.ENOSPC:
+            print(f"Error: standard output: {failure.strerror}", file=sys.stderr)
+        status = 2 if failure.errno == errno.ENOSPC else 1
+    sys.exit(status or 0)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from pybuf.bench import processor, replay, traces
-from pybuf.bench.replay import Spread
+from pybuf.bench import processor, runner, traces
+from pybuf.bench.manifest import ChosenContender, ChosenWorkload
 from pybuf.cli import main
 
 TINY = """\
@@ -64,41 +64,58 @@ def replayed(run, tiny, *arguments):
     return json.loads(printed)
 
 
+def of(report, metric, name="tiny"):
+    """The comparison of one trace in one metric."""
+    (found,) = (
+        one for one in report["comparisons"] if (one["metric"], one["workload"]["name"]) == (metric, name))
+    return found
+
+
 def test_json_holds_every_figure_of_every_contender(run, tiny):
     report = replayed(run, tiny, "--against", "pymalloc", "--seed", 7)
-    assert (report["schema"], report["seed"], report["rounds"], report["passes"]) == (1, 7, 2, 6)
-    (one,) = report["traces"]
-    trace = one["trace"]
+    assert (report["schema"], report["kind"], report["seed"], report["is_complete"]) == (2, "replay", 7, True)
+    time, memory = of(report, "time"), of(report, "memory")
+    trace = time["workload"]["trace"]
     assert (trace["name"], trace["recorded_events"], trace["recorded_calls"]) == ("tiny", 6, 5)
     assert (trace["peak_live_bytes"], trace["unknown_frees"], trace["never_freed_blocks"]) == (0x2400, 1, 1)
-    results = {result["name"]: result for result in one["results"]}
-    assert set(results) == {"poolcore", "glibc", "pymalloc", "empty"}
-    for name, result in results.items():
-        for timing in (result["first"], result["later"]):
-            assert 0 < timing["ns"]["q1"] <= timing["ns"]["median"] <= timing["ns"]["q3"]
-            assert timing["ratio_to_glibc"]["median"] > 0
-            assert len(timing["rounds_ns"]) == 2
-        assert (result["resident_bytes"] is None) or name != "empty"
-    assert results["glibc"]["later"]["ratio_to_glibc"] == {"median": 1, "q1": 1, "q3": 1}
-    assert one["first_lead"]["peer"] == "glibc"
-    assert report["first_lead"] == pytest.approx(one["first_lead"]["ratio"]["median"])
-    assert one["absent"] == []
+    assert (time["base"], time["rounds"], time["unit"]) == ("glibc", 2, "ns per event")
+    assert time["passes"] == ["first", "later"]
+    rows = {row["name"]: row for row in time["contenders"]}
+    assert set(rows) == {"poolcore", "glibc", "pymalloc", "empty"}
+    for name, row in rows.items():
+        assert set(row["series"]) == {"first", "later"}
+        assert all(len(values) == 2 and min(values) > 0 for values in row["series"].values())
+        assert (row["ratios"] is None) == (name == "glibc")
+        for ratio in (row["ratios"] or {}).values():
+            assert 0 < ratio["low"] <= ratio["estimate"] <= ratio["high"]
+            assert (ratio["confidence"], ratio["verdict"]) == (None, "range only")
+    assert set(time["a_over_a"]) == {"first", "later"}
+    assert {row["name"] for row in memory["contenders"]} == {"poolcore", "glibc", "pymalloc"}
+    assert set(memory["memory"]) == {"poolcore", "glibc", "pymalloc"}
+    assert (memory["touch"], memory["rounds"]) == ("page", 2)
+    assert report["lead"]["first"]["peers"] == {"tiny": "glibc"}
+    assert report["lead"]["first"]["geometric_mean"] == pytest.approx(report["lead"]["first"]["ratios"]["tiny"])
+    assert time["absent"] == []
 
 
-def test_tables_name_the_trace_its_faults_and_the_contenders(run, tiny):
+def test_first_screen_names_the_trace_its_faults_the_contenders_and_how_to_run_it_again(run, tiny):
     status, printed, noted = run("replay", tiny, "--against", "glibc", "--rounds", 1)
     assert status == 0
     for words in ("tiny  6 events, 5 calls", "1 unknown frees", "1 blocks never freed", "poolcore", "glibc", "empty",
-                  "to glibc", "waste", "seed"):
+                  "to glibc", "waste", "seed", "glibc again (A/A)", "1 round, ", "fewer than 8 rounds",
+                  "report: none written; -o DIR writes one",
+                  f"again:  pybuf replay {tiny} --against glibc --rounds 1 --seed "):
         assert words in printed
-    assert noted.startswith("1 trace, 3 contenders, 1 rounds: about ")
+    assert noted.startswith("1 trace, 3 contenders, 1 round: about ")
 
 
 def test_a_directory_gets_the_figures_and_a_picture_of_them(run, tiny, tmp_path):
-    status, _, noted = run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", tmp_path / "new" / "out")
+    out = tmp_path / "new" / "out"
+    status, _, noted = run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", out)
     assert status == 0
-    assert json.loads((tmp_path / "new/out/replay.json").read_text())["traces"][0]["trace"]["name"] == "tiny"
-    picture = (tmp_path / "new/out/replay.png").read_bytes()
+    assert of(json.loads((out / "result.json").read_text()), "time")["workload"]["trace"]["name"] == "tiny"
+    assert json.loads((out / "manifest.json").read_text())["rounds"] == 1
+    picture = (out / "replay.png").read_bytes()
     assert picture.startswith(b"\x89PNG\r\n")
     assert len(picture) > 10_000
     assert "replay.png" in noted
@@ -115,7 +132,7 @@ def test_a_library_that_fails_to_load_is_named_with_the_loaders_words_and_its_pa
 
 def test_a_library_without_the_functions_is_named(run, tiny, fake_mimalloc):
     fake_mimalloc("int nothing;")
-    (absent,) = replayed(run, tiny, "--against", "mimalloc")["traces"][0]["absent"]
+    (absent,) = of(replayed(run, tiny, "--against", "mimalloc"), "time")["absent"]
     assert (absent["name"], absent["reason"]) == ("mimalloc", "has no function mi_malloc")
 
 
@@ -136,17 +153,17 @@ void mi_free(void *p) { %s; }
 ])
 def test_a_contender_that_fails_is_disqualified_by_name(run, tiny, fake_mimalloc, advance, moved, release, reason):
     fake_mimalloc(BUMP % (advance, moved, release))
-    (one,) = replayed(run, tiny, "--against", "mimalloc")["traces"]
+    one = of(replayed(run, tiny, "--against", "mimalloc"), "time")
     (absent,) = one["absent"]
     assert (absent["name"], absent["is_disqualified"]) == ("mimalloc", True)
     assert absent["reason"].startswith(reason)
-    assert {result["name"] for result in one["results"]} == {"poolcore", "glibc", "empty"}
+    assert {row["name"] for row in one["contenders"]} == {"poolcore", "glibc", "empty"}
 
 
 def test_no_variable_of_the_callers_that_tunes_an_allocator_reaches_a_trial(run, tiny, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "/nonexistent/interposer.so")
     monkeypatch.setenv("PYTHONMALLOC", "no such allocator")
-    assert replayed(run, tiny, "--against", "glibc")["traces"][0]["absent"] == []
+    assert of(replayed(run, tiny, "--against", "glibc"), "time")["absent"] == []
 
 
 def test_a_trial_imports_neither_click_nor_numpy():
@@ -160,51 +177,63 @@ def test_every_trace_is_reported_and_the_leads_meet_in_a_geometric_mean(run, tin
     other = tmp_path / "other.mtrace"
     other.write_text(TINY)
     report = replayed(run, tiny, other, "--against", "glibc")
-    medians = [one["later_lead"]["ratio"]["median"] for one in report["traces"]]
-    assert [one["trace"]["name"] for one in report["traces"]] == ["tiny", "other"]
-    assert report["later_lead"] == pytest.approx((medians[0] * medians[1]) ** 0.5)
+    assert [one["workload"]["name"] for one in report["comparisons"]] == ["tiny", "tiny", "other", "other"]
+    lead = report["lead"]["later"]
+    assert set(lead["ratios"]) == {"tiny", "other"}
+    assert lead["geometric_mean"] == pytest.approx((lead["ratios"]["tiny"] * lead["ratios"]["other"]) ** 0.5)
 
 
-class Scripted:
-    """Stands for the trials of one trace; ``times`` holds wall and processor time of each in turn."""
+def scripted(monkeypatch, times, rounds):
+    """A task of one trace whose trials of ours and glibc answer these wall and processor times in turn."""
+    answers = iter(times)
 
-    def __init__(self, trace, times):
-        self.trace = trace
-        self.times = iter(times)
-        self.running = ["poolcore", "glibc"]
-        self.absent = []
-        self.origins = {"poolcore": "", "glibc": ""}
+    def answer(order, padding):
+        (entry,) = order["contenders"]
+        wall, cpu = next(answers)
+        measured = {"wall_ns": [wall] * 6, "cpu_ns": [cpu] * 6, "operations": 2}
+        return {"origins": {}, "rounds": [{entry["name"]: measured}]}
 
-    def shuffled(self):
-        return self.running
-
-    def try_run(self, name, touch, passes=1):
-        if touch != "line":
-            return {"resident_bytes": 4096}
-        wall, cpu = next(self.times)
-        return {"wall_ns": [wall] * 6, "cpu_ns": [cpu] * 6}
-
-
-def scripted(times, rounds):
+    monkeypatch.setattr(runner, "ask", answer)
     trace = traces.parse([b"= Start", b"+ 0x1 0x1000", b"- 0x1"], "t")
-    return replay._replay_one(Scripted(trace, times), rounds, lambda words: None)
+    task = runner.Task(
+        "t, time", "t", runner.TRACE, ChosenWorkload("trace"), "time", 1, "line",
+        [ChosenContender("poolcore"), ChosenContender("glibc")], ["first", "later"], trace)
+    trials = runner._Trials(task, 0, [0])
+    monkeypatch.setattr(trials, "draw", lambda number: InOrder())
+    one = runner._Progressing(trials, rounds)
+    while not one.is_finished:
+        one.take(one.step())
+    return runner._comparison(one)
 
 
-def test_a_round_on_a_shared_processor_is_repeated_as_a_whole():
-    report = scripted([(100, 100), (300, 200), (50, 50), (100, 100)], rounds=1)
-    assert (report.repeated_rounds, report.disturbed_rounds) == (1, 0)
-    assert report.first_lead.ratio.median == 0.5
-    assert report.results[0].first.ns.median == 25
+class InOrder:
+    """Draws nothing at random."""
+
+    def sample(self, entries, count):
+        return entries
+
+    def randrange(self, *bounds):
+        return bounds[0]
 
 
-def test_rounds_that_stay_disturbed_are_kept_and_counted():
-    report = scripted([(300, 200)] * 8, rounds=2)
-    assert (report.repeated_rounds, report.disturbed_rounds) == (2, 2)
+def test_a_round_on_a_shared_processor_is_repeated_as_a_whole(monkeypatch):
+    comparison = scripted(monkeypatch, [(100, 100), (300, 200), (50, 50), (100, 100)], rounds=1)
+    assert (comparison.rounds, comparison.repeated_rounds, comparison.disturbed_rounds) == (1, 1, 0)
+    assert comparison.row("poolcore").ratios["first"].estimate == 0.5
+    assert comparison.row("poolcore").series["first"] == [25]
 
 
-def test_ratios_are_formed_within_a_round():
-    report = scripted([(10, 10), (20, 20), (300, 300), (100, 100), (40, 40), (40, 40)], rounds=3)
-    assert report.results[0].first.ratio_to_glibc == Spread(1, 0.75, 2)
+def test_rounds_that_stay_disturbed_are_kept_and_counted(monkeypatch):
+    comparison = scripted(monkeypatch, [(300, 200)] * 8, rounds=2)
+    assert (comparison.rounds, comparison.repeated_rounds, comparison.disturbed_rounds) == (2, 2, 2)
+
+
+def test_ratios_are_formed_within_a_round(monkeypatch):
+    comparison = scripted(monkeypatch, [(10, 10), (20, 20), (300, 300), (100, 100), (40, 40), (40, 40)], rounds=3)
+    ratio = comparison.row("poolcore").ratios["first"]
+    assert (ratio.low, ratio.high) == pytest.approx((0.5, 3))
+    # The middle of 0.5, 1, 3 and of the geometric means of their pairs.
+    assert ratio.estimate == pytest.approx((1 * 1.5 ** 0.5) ** 0.5)
 
 
 def test_a_processor_is_held_by_one_benchmark_at_a_time(monkeypatch, tmp_path):
