@@ -55,6 +55,8 @@ ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384"}
 
 #: What the names of a library's functions may begin with, the plain ones first.
 PREFIXES = ("", "mi_", "tc_", "je_")
+#: Contenders of workloads in Python that are packages; the others are Python's own types.
+PYTHON_PACKAGES = ("numpy", "pyarrow")
 #: Between the values of one setting that takes several, since a comma parts variants.
 JOINT = "+"
 
@@ -112,11 +114,14 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 def _bare(library: ctypes.CDLL, prefix: str, calls: tuple[str, str, str, str, str]) -> Functions:
     names = [prefix + call for call in calls]
     addresses = [_address(library, name) for name in names]
+    origin = _file_of(addresses[0]) if addresses[0] else ""
+    # What a library lacks is looked up in those it depends on, and would be another allocator's.
+    addresses = [address if address and _file_of(address) == origin else 0 for address in addresses]
     for name, address in zip(names[:2], addresses[:2], strict=True):
         if not address:
             raise ContenderMissingError(f"has no function {name}")
     malloc, free, realloc, calloc, aligned = addresses
-    return Functions(malloc, free, realloc, calloc, aligned, pool=None, origin=_file_of(malloc), owner=library)
+    return Functions(malloc, free, realloc, calloc, aligned, pool=None, origin=origin, owner=library)
 
 
 def load(
@@ -228,7 +233,7 @@ def variants(texts: Sequence[str]) -> list[dict[str, Any]]:
     for settings in found:
         try:
             poolcore.Pool(**pool_arguments(settings)).close()
-        except (TypeError, ValueError, OSError) as wrong:
+        except (TypeError, ValueError, OSError, MemoryError) as wrong:
             told = str(wrong)
             if "unexpected keyword" in told:
                 told = (f"a Pool has no setting {' or '.join(settings)}; there are sizes, limit_bytes, limit_blocks, "
@@ -318,6 +323,26 @@ _ASKED = {
     "mallctl": _jemalloc_version,
     "gnu_get_libc_version": _glibc_version,
 }
+
+
+def class_edges() -> list[int]:
+    """The sizes of the classes of ``poolcore.Pool()``, in bytes."""
+    import poolcore
+
+    with poolcore.Pool() as pool:
+        return sorted(one.block_bytes for one in pool.stats().classes)
+
+
+def look_python(name: str) -> dict[str, str]:
+    """Version of what a workload in Python takes buffers from, as `look` answers it, without loading anything."""
+    from importlib import metadata, util
+
+    if name not in PYTHON_PACKAGES:
+        return {"version": f"{platform.python_implementation()} {platform.python_version()}", "origin": "built in"}
+    found = util.find_spec(name)
+    if found is None:
+        return {"missing": f"No module named '{name}'; pip install {name}"}
+    return {"version": metadata.version(name), "origin": os.path.dirname(found.origin or "")}
 
 
 def look(entry: Mapping[str, Any]) -> dict[str, str]:

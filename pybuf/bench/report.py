@@ -163,7 +163,8 @@ def _table(comparison: Comparison, is_wide: bool) -> Table:
             found = (comparison.memory or {}).get(row.name)
             cells.append("" if found is None or found.waste is None else f"{found.waste:.2f}x")
         style = "bold" if row.name.partition(" ")[0] == OURS else "dim" if row.name == EMPTY else ""
-        table.add_row(row.name + (" (GIL)" if row.name == "pymalloc" else ""), *cells, style=style)
+        name = row.name + (" (GIL)" if row.name == "pymalloc" else "")
+        table.add_row(name + (f" ({', '.join(row.emulated)} emulated)" if row.emulated else ""), *cells, style=style)
     if comparison.a_over_a:
         cells = []
         for one in comparison.passes:
@@ -235,7 +236,7 @@ def print_listing(listing: Mapping[str, Any], console: Console) -> None:
         table.add_column(heading, no_wrap=heading == "contender", overflow="fold")
     for one in listing["contenders"]:
         if "missing" in one:
-            package = f"; Debian: apt install {one['package']}" if one["package"] else ""
+            package = f"; Debian: apt install {one['package']}" if one.get("package") else ""
             table.add_row(one["name"], "not here", Text(f"{one['what']}: {one['missing']}{package}"), style="yellow")
         else:
             table.add_row(one["name"], one["version"], Text(f"{one['what']}: {one['origin']}"))

@@ -35,13 +35,17 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender in one comparison. ``series`` has a value per round for each pass; the base has no ``ratios``."""
+    """One contender in one comparison. ``series`` has a value per round for each pass; the base has no ``ratios``.
+
+    ``emulated`` names the functions that it lacks: each is replaced by allocating, copying and freeing.
+    """
 
     name: str
     what: str
     origin: str
     series: dict[str, list[float]]
     ratios: dict[str, Ratio] | None
+    emulated: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class Comparison:
 
     ``a_over_a`` is the base against itself, run a second time in each round. ``smallest_effect`` is relative: one of
     this size or larger would have been seen in any row nine times in ten; None with fewer than 8 rounds.
+    ``size_histogram`` has how often each size was asked for, ``class_edges`` the sizes of our classes, and ``slab_map``
+    what each granule of our arena held at the peak: [granule, kind, class bytes, live, blocks].
     """
 
     id: str
@@ -112,7 +118,7 @@ class Comparison:
     memory: dict[str, Memory] | None = None
     size_histogram: list[list[int]] | None = None
     class_edges: list[int] | None = None
-    slab_map: list[list[int]] | None = None
+    slab_map: list[list[Any]] | None = None
 
     def row(self, name: str) -> Row | None:
         """The contender of that name, if it has figures."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from pybuf.bench import analysis, fingerprint, processor
-from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT, describe
+from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT, class_edges, describe, look_python
 from pybuf.bench.jsonfile import ForeignFileError
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.manifest import load as load_manifest
@@ -264,6 +264,7 @@ class _Trials:
         self.running = list(task.contenders)
         self.absent: list[Absent] = []
         self.origins: dict[str, str] = {}
+        self.emulated: dict[str, list[str]] = {}
 
     def draw(self, number: int | str) -> random.Random:
         """What is random in round ``number``: the same whenever that is run."""
@@ -300,6 +301,7 @@ class _Trials:
         for name, reason in answer.get("disqualified", {}).items():
             self.drop(name, reason)
         self.origins.update(answer.get("origins", {}))
+        self.emulated.update(answer.get("emulated", {}))
         return answer if any(entry in self.running for entry in entries) else None
 
     def _search(
@@ -350,8 +352,10 @@ class _Trials:
                 (turn,) = answer["rounds"]
                 found[entry.name] = turn[entry.name]
                 disturbed = disturbed or self._is_disturbed(turn[entry.name])
+            elif task.metric == "memory":
+                found[entry.name] = {**answer["memory"][entry.name], "slab_map": answer.get("slab_map")}
             else:
-                found[entry.name] = answer["memory" if task.metric == "memory" else "histogram"][entry.name]
+                found[entry.name] = answer["histogram"][entry.name]
         return found, disturbed
 
     def _joined(self, turns: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
@@ -464,6 +468,7 @@ class _Progressing:
         for absent in line["absent"]:
             self.trials.drop(absent["name"], absent["reason"], absent["is_disqualified"])
         self.trials.origins.update(line["origins"])
+        self.trials.emulated.update(line["emulated"])
 
     def checked(self, line: dict[str, Any]) -> None:
         """Learn from a check who is out."""
@@ -485,7 +490,10 @@ class _Progressing:
 
 
 def _facts(trials: _Trials) -> dict[str, Any]:
-    return {"origins": dict(trials.origins), "absent": [asdict(one) for one in trials.absent]}
+    return {
+        "origins": dict(trials.origins), "emulated": dict(trials.emulated),
+        "absent": [asdict(one) for one in trials.absent],
+    }
 
 
 def run(found: Plan, directory: Path | None, progress: Progress) -> Result:
@@ -580,6 +588,9 @@ def listing(more: Sequence[ChosenContender] = ()) -> dict[str, Any]:
     for entry in (*map(ChosenContender, CONTENDERS), *more):
         package = CONTENDERS[entry.name].package if entry.name in CONTENDERS else None
         contenders.append({"name": entry.name, "what": describe(entry.as_order()), "package": package, **look(entry)})
+    known = {entry["name"] for entry in contenders}
+    for name in dict.fromkeys(name for one in WORKLOADS.values() for name in one.contenders if name not in known):
+        contenders.append({"name": name, "what": "buffers in Python", "package": None, **look_python(name)})
     workloads = [
         {"name": one.name, "what": one.what, "is_default": one.is_default,
          "metrics": [metric for metric in one.metrics if metric != "check"],
@@ -681,13 +692,14 @@ def _comparison(one: _Progressing) -> Comparison:
         contenders=[],
         absent=trials.absent,
         size_histogram=None if trace is None else sorted(map(list, trace.size_counts.items())),
+        class_edges=None if trace is None else class_edges(),
     )
     if not rounds:
         return comparison
     rows = {
         entry.name: Row(
             entry.name, describe(entry.as_order()), _without_home(trials.origins.get(entry.name, "")),
-            _series(task, [found[entry.name] for found in rounds]), None)
+            _series(task, [found[entry.name] for found in rounds]), None, trials.emulated.get(entry.name, []))
         for entry in trials.running if entry.name in rounds[0]
     }
     again = rows.pop(SAME, None)
@@ -696,7 +708,8 @@ def _comparison(one: _Progressing) -> Comparison:
         return replace(comparison, latency=_latencies(rounds, names))
     if task.metric == "memory":
         memory = {name: _memory(task, [found[name] for found in rounds]) for name in names}
-        comparison = replace(comparison, memory=memory)
+        ours = rounds[-1].get(analysis.OURS, {})
+        comparison = replace(comparison, memory=memory, slab_map=ours.get("slab_map"))
     return analysis.with_ratios(comparison, again.series if again else None)
 
 
@@ -737,7 +750,7 @@ def _memory(task: Task, measured: list[dict[str, Any]]) -> Memory:
     ordered = sorted(measured, key=lambda one: one["peak_resident_bytes"])
     middle = ordered[(len(ordered) - 1) // 2]
     peak = middle["peak_resident_bytes"]
-    live = task.trace.peak_live_bytes if task.trace else max((point[1] for point in middle["timeline"]), default=0)
+    live = task.trace.peak_live_bytes if task.trace else middle["peak_live_bytes"]
     return Memory(middle["timeline"], peak, peak / live if peak and live else None)
 
 

@@ -17,15 +17,12 @@ DEFAULT_S = 15.0
 @click.command(short_help="Replay recorded programs through poolcore and its peers.")
 @click.argument("trace", nargs=-1, type=click.Path(path_type=Path))
 @measuring
-@click.option("--order", type=click.Choice(("exact", "threads")), default="exact", show_default=True,
-              help="exact: as recorded, in one thread. threads: each thread's own order, allocation before free.")
-@click.option("--oversubscribe", is_flag=True, help="Allow more threads than processors.")
 @click.option("--pass", "passes", type=click.Choice(("first", "later", "both")), default="both", show_default=True,
               help="The first pass in a fresh process, the later ones, or both.")
-def replay(trace: tuple[Path, ...], order: str, oversubscribe: bool, passes: str, **options: Any) -> None:
+def replay(trace: tuple[Path, ...], passes: str, **options: Any) -> None:
     """Replay the allocations, frees and reallocations of recorded programs.
 
-    TRACE is glibc mtrace text, plain or compressed (.xz, .gz); without one, the trace of sqlite3 that
+    TRACE is a recording in any format that `pybuf trace info` knows, plain or compressed; without one, the trace of sqlite3 that
     ships with pybuf is replayed, for 15 seconds. Every contender runs in a fresh process, in rounds of
     random order. The first pass is what the recorded program would have seen; later passes find warm memory.
 
@@ -35,6 +32,6 @@ def replay(trace: tuple[Path, ...], order: str, oversubscribe: bool, passes: str
     workloads = choices.traces(trace)
     manifest = manifest_of(
         request, "replay", workloads, DEFAULT_S * len(workloads), ("time", "memory"),
-        passes=["first", "later"] if passes == "both" else [passes], order=order, is_oversubscribed=oversubscribe,
+        passes=["first", "later"] if passes == "both" else [passes],
     )
     measure(manifest, request, f"{len(workloads)} trace{'s' * (len(workloads) > 1)}")

@@ -54,7 +54,8 @@ class Trials:
         draw = random.Random(order["seed"])
         if order["metric"] == "memory":
             return {**answer, "memory": {
-                name: {"timeline": [[1, 10, None, 4096]], "peak_resident_bytes": draw.randrange(20_000, 21_000)}
+                name: {"timeline": [[1, 10, None, 4096]], "peak_resident_bytes": draw.randrange(20_000, 21_000),
+                       "peak_live_bytes": 10}
                 for name in names}}
         if order["metric"] == "latency":
             return {**answer, "histogram": {
@@ -197,7 +198,7 @@ def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch
     def add(journal, line):
         if line.get("state") and len(journal.lines) > 3:
             journal.file.close()
-            journal.file = Path("/dev/full").open("wb", buffering=0)
+            journal.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 (closed with the journal)
         written(journal, line)
 
     monkeypatch.setattr(runner._Journal, "add", add)

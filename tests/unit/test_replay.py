@@ -24,6 +24,13 @@ TINY = """\
 """
 
 
+@pytest.fixture(autouse=True)
+def locks(monkeypatch, tmp_path):
+    """Locks of a test's own: it does not wait for benchmarks that run beside it."""
+    monkeypatch.setattr(
+        processor, "_lock_file", lambda cpu: os.open(tmp_path / f"{cpu}.lock", os.O_CREAT | os.O_RDONLY))
+
+
 @pytest.fixture
 def tiny(tmp_path):
     path = tmp_path / "tiny.mtrace"
@@ -236,10 +243,35 @@ def test_ratios_are_formed_within_a_round(monkeypatch):
     assert ratio.estimate == pytest.approx((1 * 1.5 ** 0.5) ** 0.5)
 
 
-def test_a_processor_is_held_by_one_benchmark_at_a_time(monkeypatch, tmp_path):
-    monkeypatch.setattr(processor.tempfile, "gettempdir", lambda: str(tmp_path))
+def test_a_processor_is_held_by_one_benchmark_at_a_time(monkeypatch):
     monkeypatch.setattr(processor, "_allowed", lambda: [5, 3])
     with processor.locked() as first, processor.locked() as second:
         assert (first, second) == (5, 3)
     with processor.locked() as again:
         assert again == 5
+
+
+def test_two_benchmarks_that_want_all_processors_wait_for_each_other_in_turn(monkeypatch):
+    monkeypatch.setattr(processor, "_allowed", lambda: [5, 3])
+    with processor.locked_many(2) as both:
+        assert both == [5, 3]
+    waited = []
+    with processor.locked() as cpu:
+        assert cpu == 5
+        monkeypatch.setattr(processor.fcntl, "flock", impatient(processor.fcntl.flock, waited))
+        with pytest.raises(TimeoutError), processor.locked_many(2, on_wait=lambda: waited.append("told")):
+            pass
+    assert waited == ["told", "blocked"]
+
+
+def impatient(flock, waited):
+    """Stands for flock(2): notes that it would wait, and does not."""
+    def call(descriptor, operation):
+        try:
+            flock(descriptor, operation | processor.fcntl.LOCK_NB)
+        except BlockingIOError:
+            if operation & processor.fcntl.LOCK_NB:
+                raise
+            waited.append("blocked")
+            raise TimeoutError from None
+    return call

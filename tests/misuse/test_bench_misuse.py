@@ -1,0 +1,185 @@
+"""What `pybuf bench` answers to what it cannot use, and to an end that comes too early."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pybuf.bench import processor, runner
+from pybuf.cli import main
+
+TINY = "= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n- 0x20\n- 0x10\n= End\n"
+
+
+@pytest.fixture(autouse=True)
+def no_lock(monkeypatch, tmp_path):
+    """Tests do not wait for benchmarks that run beside them."""
+    monkeypatch.setattr(
+        processor, "_lock_file", lambda cpu: os.open(tmp_path / f"{cpu}.lock", os.O_CREAT | os.O_RDONLY))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.mtrace"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pybuf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+    return call
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["nosuch"], "unknown workload 'nosuch'; there are lifo-pair, "),
+    (["lifo-pair:colour=3"], "has no parameter 'colour'"),
+    (["--against", "nomalloc"], "unknown contender 'nomalloc'; there are poolcore, glibc, "),
+    (["--metric", "speed"], "unknown metric 'speed'; there are time, latency, memory"),
+    (["--metric", ""], "unknown metric ''"),
+    (["--threads", "0"], "--threads 0: expected numbers of threads"),
+    (["--threads", "two"], "--threads two: expected numbers of threads"),
+    (["--time", "soon"], "--time soon: expected a duration, such as 30s, 2m or 1h"),
+    (["--time", "0"], "--time 0: expected a duration"),
+    (["--live", "much"], "--live much: expected a number of bytes, such as 64M"),
+    (["--cpu", "a-b"], "expected numbers such as 0,2-3"),
+    (["--cpu", "4095"], "processor 4095 is not one that this process may use"),
+    (["--time", "2m", "--rounds", "5"], "--time and --rounds say two things"),
+    (["--quick", "--rounds", "5"], "--rounds and --quick say two things"),
+    (["--lib", "mine"], "--lib: mine: expected NAME=PATH"),
+    (["--lib", "mine=/nonexistent/lib.so"], "/nonexistent/lib.so: there is no such file"),
+    (["--lib", "glibc=/dev/null"], "glibc is the name of another contender"),
+    (["--set", "sizes"], "--set: sizes: expected KEY=VALUE"),
+    (["--set", "colour=1"], "a Pool has no setting colour; there are sizes, limit_bytes"),
+    (["--set", "sizes=1000000000"], "is no size class"),
+    (["--set", "policies=magic"], "policies: magic is none of guard, "),
+    (["--set", "memory=air"], "memory: air is none of pages, huge, small"),
+    (["--set", "sizes=1", "--set", "sizes=2"], "a key is given twice"),
+    (["buffers", "--metric", "memory"], "buffers has no metric memory; it has time"),
+])
+def test_bad_input_is_one_line_and_status_2(run, arguments, words):
+    status, printed, complaint = run("bench", *arguments)
+    assert (status, printed) == (2, "")
+    (line,) = complaint.splitlines()
+    assert line.startswith("Error: ")
+    assert words in line
+
+
+def test_an_unfinished_run_of_something_else_is_not_overwritten(run, tiny, tmp_path):
+    out = tmp_path / "out"
+    assert run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", out)[0] == 0
+    journal = (out / "rounds.jsonl").read_text().splitlines()
+    (out / "rounds.jsonl").write_text("\n".join(journal[:-1]) + "\n")
+    status, _, complaint = run("replay", tiny, "--against", "glibc", "--rounds", 2, "-o", out)
+    assert status == 2
+    assert "holds another run that is not finished: pybuf replay" in complaint
+    assert len((out / "rounds.jsonl").read_text().splitlines()) == len(journal) - 1
+    status, _, noted = run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", out)
+    assert status == 0
+    assert f"going on with the rounds in {out}" in noted
+
+
+def test_a_directory_of_an_older_schema_is_refused(run, tiny, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"schema": 1}')
+    (tmp_path / "rounds.jsonl").write_text("{}\n")
+    status, _, complaint = run("replay", tiny, "-o", tmp_path)
+    assert status == 2
+    assert "is of schema 1, which an older pybuf wrote" in complaint
+
+
+def test_a_full_disk_is_told_and_what_was_finished_is_kept(run, tiny, tmp_path, monkeypatch):
+    add = runner._Journal.add
+
+    def add_until_full(journal, line):
+        if "state" in line:
+            journal.file.close()
+            journal.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 (closed with the journal)
+        add(journal, line)
+
+    monkeypatch.setattr(runner._Journal, "add", add_until_full)
+    status, printed, complaint = run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", tmp_path / "out")
+    assert (status, printed) == (2, "")
+    assert "rounds.jsonl: No space left on device; the rounds before this one are kept: make room" in complaint
+    assert (tmp_path / "out" / "rounds.jsonl").read_text().count("\n") == 2
+
+
+def test_an_output_that_is_full_is_told(tiny):
+    code = "from pybuf.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(tiny.parent)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, "replay", str(tiny), "--against", "glibc", "--rounds", "1", "--json"],
+            env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Error: standard output: No space left on device"
+
+
+def test_ctrl_c_keeps_finished_rounds_and_the_same_command_goes_on(tiny, tmp_path):
+    out = tmp_path / "out"
+    code = "from pybuf.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-P", "-c", code, "replay", str(tiny), "--against", "glibc", "--metric", "time",
+               "-o", str(out)]
+    child = subprocess.Popen([*command, "--rounds", "200"], env=environment, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+    journal = out / "rounds.jsonl"
+    while not journal.exists() or journal.read_text().count('"state"') < 2:
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    printed, noted = child.communicate()
+    assert child.returncode == 130
+    assert "interrupted: this is what was finished until then" in printed
+    assert f"they are kept in {out}, and the same command goes on from there" in noted
+    found = json.loads((out / "result.json").read_text())
+    assert not found["is_complete"]
+    assert 1 <= found["comparisons"][0]["rounds"] < 200
+    assert '"is_ended"' not in journal.read_text()
+
+
+def test_a_library_of_ones_own_is_a_contender_and_a_broken_one_is_named(run, tiny, tmp_path):
+    source = tmp_path / "mine.c"
+    source.write_text("""
+        #include <stddef.h>
+        void *__libc_malloc(size_t); void __libc_free(void *);
+        void *malloc(size_t size) { return __libc_malloc(size); }
+        void free(void *block) { __libc_free(block); }
+    """)
+    built = tmp_path / "mine.so"
+    subprocess.run([shutil.which("cc"), "-shared", "-fPIC", "-fno-builtin", source, "-o", built], check=True)
+    (tmp_path / "torn.so").write_bytes(b"no library")
+    tiny.write_text(TINY.replace("- 0x20\n", "< 0x20\n> 0x20 0x3000\n- 0x20\n"))
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--lib", f"mine={built}",
+        "--lib", f"torn={tmp_path / 'torn.so'}", "--set", "sizes=64+128,16384")
+    assert status == 0
+    for words in ("mine (realloc emulated)", "torn not here: ", "poolcore sizes=64+128", "poolcore sizes=16384"):
+        assert words in printed
+
+
+def test_the_listing_says_what_there_is_and_how_to_get_what_is_not(run, monkeypatch, tmp_path):
+    (tmp_path / "libmimalloc.so.2").write_bytes(b"no library")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    status, printed, _ = run("bench", "--list", "--json")
+    assert status == 0
+    listed = json.loads(printed)
+    contenders = {one["name"]: one for one in listed["contenders"]}
+    assert "libmimalloc.so.2" in contenders["mimalloc"]["missing"]
+    assert contenders["mimalloc"]["package"] == "libmimalloc2.0"
+    assert contenders["glibc"]["version"].startswith("2.")
+    assert contenders["glibc"]["origin"].startswith("/")
+    assert {"bytearray", "numpy", "pyarrow"} <= contenders.keys()
+    assert sum(one["is_default"] for one in listed["workloads"]) == 3
+    status, printed, _ = run("bench", "--list")
+    assert status == 0
+    assert "apt install libmimalloc2.0" in " ".join(printed.split())
