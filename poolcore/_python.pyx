@@ -370,7 +370,7 @@ cdef inline PyObject *bare_get(Pool pool, uint64_t size) noexcept:
     if _spare_top == _spares:
         return NULL
     o = _spare_top[-1]
-    if not heap_get(heap_now(pool.engine), pool.engine, size, &(<Buffer>o).hold):
+    if not heap_get(heap_now(pool.engine), pool.engine, size, &(<Buffer>o).hold, &pool.guess):
         return NULL
     spare_use(pool, o)
     return o
@@ -1360,7 +1360,7 @@ cdef PyObject *buffer_take_slow(Pool pool, uint64_t size, int *refusal) except? 
     if pool.is_bare and _spare_top != _spares:
         # The general way takes five times the instructions, and among thousands of live blocks most gets come here.
         spare = _spare_top[-1]
-        if heap_get_slow(pool.engine, size, &(<Buffer>spare).hold):
+        if heap_get_slow(pool.engine, size, &(<Buffer>spare).hold, &pool.guess):
             spare_use(pool, spare)
             Py_SET_REFCNT(spare, 1)
             return spare
