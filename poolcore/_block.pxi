@@ -359,7 +359,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
             slab.tags[index].tag = tag
             slab.tags[index].sequence = pool.sequence
             slab.tags[index].freed = 0
-            slab.tags[index].thread = <uint32_t>os_thread_id()
+            slab.tags[index].thread = thread_id_here()
     else:
         event_add(pool, EVENT_REFUSED, <uint8_t>refusal[0], 0, size, tag)
     os_unlock(&pool.heap_lock)
