@@ -14,11 +14,12 @@ from poolcore cimport (
 from pybuf._machine cimport (
     HANDLE_PORT, MACHINES_MAX, QUIRK_RAS_EMPTY_WINDOWS2000, QUIRK_RAS_FREE_PENDING_616, QUIRK_RAS_OVERSIZE_REFUSE,
     QUIRK_RAS_SEND_ANY, TICKS_PER_SECOND, MachineBase, Reference, ROUTINE_RasGetBuffer, address_of_argument,
-    callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, clock_wake, clock_waker_set,
-    due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, first_machine, guest_read,
-    guest_write, handle_close, handle_find, handle_open, lock_with_gil, machine_is_open_or_raise, machine_now,
-    machine_pool, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
-    pool_kind_of, pool_refuses, result_of_three, result_of_two, status_object, unsigned_of_argument,
+    callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, clock_wake,
+    clock_waker_set, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t,
+    family_register, first_machine, guest_read, guest_write, handle_close, handle_find, handle_open, lock_with_gil,
+    machine_is_open_or_raise, machine_now, machine_pool, machine_shared, machine_t, machine_thread_enter,
+    machine_thread_entered, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_three, result_of_two,
+    status_object, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_trylock, os_unlock, rarely
 from pybuf._status cimport (
@@ -731,6 +732,8 @@ def RasGetBuffer(size):
     ctypes ERROR_INVALID_PARAMETER is answered for a NULL ppBuffer or pdwSize; on failure *ppBuffer is NULL and
     *pdwSize as it was.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasgetbuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -791,6 +794,8 @@ def RasFreeBuffer(buffer):
     lost; one that was handed out again is the new block's, while an old Buffer stays dead. A custom script calls this
     through a function pointer, a parameter of its RasCustomScriptExecute.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasfreebuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -817,13 +822,21 @@ def buffer_release(MachineBase machine, buffer):
 
 
 class RasCommSettings(NamedTuple):
-    """RASCOMMSETTINGS: how a serial line is set."""
+    """RASCOMMSETTINGS: how a serial line is set.
+
+    Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/ns-ras-rascommsettings
+    """
 
     dwSize: int = 8
+    """Bytes that the structure has in C: 8."""
     bParity: int = 0
+    """0 to 4: none, odd, even, mark, space."""
     bStop: int = 0
+    """0 to 2: 1, 1.5, 2 stop bits."""
     bByteSize: int = 8
+    """Bits of a byte, 5 to 8."""
     bAlign: int = 0
+    """Not used."""
 
 
 cdef PyObject *received = NULL
@@ -949,6 +962,8 @@ def RasSendBuffer(port, buffer, size):
     The caller keeps the buffer, and frees it. With ``quirks={"ras_send": "any"}`` any memory is sent, as by a sample
     of the SDK that sends from its stack; here also what has the buffer protocol. A guest without on_read sends zeros.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrassendbuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -989,6 +1004,8 @@ def RasReceiveBuffer(port, buffer, timeout_ms, event):
     -----
     In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL pdwSize, after the port was looked at.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasreceivebuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -1027,6 +1044,8 @@ def RasRetrieveBuffer(port, buffer):
     Data are answered before the end of the connection. With ``quirks={"ras_empty_receive": "windows2000"}`` a time that
     is over is ERROR_SUCCESS with one NUL byte. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL
     pdwSize.
+
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
 
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasretrievebuffer
     """
@@ -1067,6 +1086,8 @@ def RasSetCommSettings(port, settings, reserved=None):
     The page says that nothing is answered, the prototype a DWORD. A custom script finds the pointer in its last
     parameter, RASCUSTOMSCRIPTEXTENSIONS.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrassetcommsettings
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -1075,6 +1096,9 @@ def RasSetCommSettings(port, settings, reserved=None):
 
 cdef class Port(Reference):
     """A port of a machine: `machine.ras.open_port()` makes it. Losing the object closes it.
+
+    The RAS routines take it, or its handle, as hPort. Its transport calls `deliver` and `drop`; the other methods are
+    for who plays the world around it. Any thread may call any of them.
 
     Attributes
     ----------
@@ -1169,11 +1193,12 @@ cdef class Port(Reference):
         return self.port.count >= QUEUE_BYTES if port_is_open(self) else True
 
     def deliver(self, data):
-        """Bytes from the other side: a transport calls this.
+        """Bytes from the other side: a transport calls this. An outstanding receive ends, and its event is set.
 
         Parameters
         ----------
         data : bytes-like
+            At least one byte; none changes nothing.
 
         Returns
         -------
@@ -1194,7 +1219,8 @@ cdef class Port(Reference):
         return is_there
 
     def drop(self, status=ERROR_PORT_DISCONNECTED):
-        """Ends the connection: what came can be retrieved, then receives answer `status`.
+        """Ends the connection: what came can be retrieved, then receives answer `status`. An outstanding receive ends,
+        and its event is set.
 
         Parameters
         ----------
@@ -1205,6 +1231,11 @@ cdef class Port(Reference):
         -------
         bool
             False: it had ended before.
+
+        Raises
+        ------
+        ValueError
+            `status` is ERROR_SUCCESS or PENDING, which are no ends.
         """
         cdef uint32_t why = dword_of_argument(status, "status")
         cdef bint was_up
@@ -1224,14 +1255,15 @@ cdef class Port(Reference):
         return self.drop(ERROR_HARDWARE_FAILURE)
 
     def hang_up(self):
-        """Somebody here hangs up: ERROR_USER_DISCONNECTION. Returns as `drop`."""
+        """Somebody here hangs up: ERROR_USER_DISCONNECTION, and the transport's `hang_up`. Returns as `drop`."""
         was_up = self.drop(ERROR_USER_DISCONNECTION)
         if was_up:
             self.transport.hang_up()
         return was_up
 
     def close(self):
-        """Ends the port: its handle is none any more. Closing again does nothing."""
+        """Ends the port and closes its transport: its handle is none any more, an outstanding receive is forgotten, and
+        its event set. Closing again does nothing."""
         if port_is_open(self) and port_close(self.port, self.handle):
             self.transport.close()
 
@@ -1300,13 +1332,20 @@ cdef class Session:
         return self.is_over or self.machine is None or self.machine.is_shut
 
     def end(self):
-        """Ends it: its buffers are free, its receive is none any more. Ending again does nothing."""
+        """Ends it: its buffers are free, also those with views, whose memory serves again after the last one; its
+        receive is forgotten, and the event set. Ending again does nothing."""
         if not self.is_ended:
             self.is_over = True
             session_end(self.number)
 
     def live(self):
-        """Its live buffers: the part of `Machine.live` that it owns."""
+        """Its live buffers.
+
+        Returns
+        -------
+        list of Block
+            The part of `Machine.live` that it owns.
+        """
         if self.is_ended:
             return []
         return [block for block in self.machine.live() if block.routine == "RasGetBuffer"
@@ -1315,7 +1354,8 @@ cdef class Session:
     @property
     def pointers(self):
         """Its function pointers: a ctypes structure in the order of RasGetBuffer, RasFreeBuffer, RasSendBuffer,
-        RasReceiveBuffer, RasRetrieveBuffer, RasSetCommSettings, whose members can be called."""
+        RasReceiveBuffer, RasRetrieveBuffer, RasSetCommSettings, whose members can be called. They stay callable when it
+        has ended, and answer so; the next session with its `number` has the same."""
         if self._pointers is None:
             if not self.is_ended:
                 machine_shared(self.machine)
@@ -1324,39 +1364,39 @@ cdef class Session:
         return self._pointers
 
     def RasGetBuffer(self, size):
-        """As `pybuf.RasGetBuffer`, in this session."""
+        """As `pybuf.RasGetBuffer`, in this session. Once it has ended: ERROR_OUT_OF_BUFFERS."""
         if self.is_ended:
             dword_of_argument(size, "size")
             return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
         return buffer_get(self.machine, &sessions[self.number], size)
 
     def RasFreeBuffer(self, buffer):
-        """As `pybuf.RasFreeBuffer`, in this session."""
+        """As `pybuf.RasFreeBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             number_of_argument(buffer, True)
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE)
         return buffer_free(self.machine, &sessions[self.number], buffer, 0)
 
     def RasSendBuffer(self, port, buffer, size):
-        """As `pybuf.RasSendBuffer`, in this session."""
+        """As `pybuf.RasSendBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE)
         return data_send(self.machine, &sessions[self.number], port, buffer, size)
 
     def RasReceiveBuffer(self, port, buffer, timeout_ms, event):
-        """As `pybuf.RasReceiveBuffer`, in this session."""
+        """As `pybuf.RasReceiveBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE), None
         return data_receive(self.machine, &sessions[self.number], port, buffer, timeout_ms, event)
 
     def RasRetrieveBuffer(self, port, buffer):
-        """As `pybuf.RasRetrieveBuffer`, in this session."""
+        """As `pybuf.RasRetrieveBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE), None
         return data_retrieve(self.machine, &sessions[self.number], port, buffer)
 
     def RasSetCommSettings(self, port, settings, reserved=None):
-        """As `pybuf.RasSetCommSettings`, in this session."""
+        """As `pybuf.RasSetCommSettings`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE)
         return settings_set(self.machine, &sessions[self.number], port, settings, reserved)

@@ -58,6 +58,11 @@ __all__ = [
 class Transport:
     """What a port is connected to. A class of its own overrides `send`, and calls `deliver` and `drop`.
 
+    A transport serves one port. Its methods are called by the thread that called the routine, `fileno` and
+    `on_readable` by the one that polls; no lock is held meanwhile, and any routine may be called. An OSError of `send`
+    ends the connection with ERROR_REMOTE_DISCONNECTION; any other exception of a method is a failed device, reaches the
+    Python caller of the routine, and else sys.unraisablehook.
+
     Attributes
     ----------
     port : Port or None
@@ -73,33 +78,55 @@ class Transport:
         return None if self._port is None else self._port()
 
     def send(self, data: bytes) -> None:
-        """Takes bytes to the other side. An OSError ends the connection."""
+        """Takes bytes to the other side, all of them: RasSendBuffer answers when this returns.
+
+        Parameters
+        ----------
+        data : bytes
+            At least one.
+
+        Raises
+        ------
+        OSError
+            There is no other side any more.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no send(data)")
 
     def set_comm_settings(self, settings: RasCommSettings) -> bool:
-        """Whether it can be set so."""
+        """Sets the line; what has none may say yes to everything.
+
+        Parameters
+        ----------
+        settings : RasCommSettings
+            Of values that Windows knows.
+
+        Returns
+        -------
+        bool
+            False: it cannot be set so. RasSetCommSettings answers ERROR_CANNOT_SET_PORT_INFO.
+        """
         return True
 
     def fileno(self) -> int | None:
-        """What is polled for bytes from the other side; None: nothing is."""
+        """What is polled for bytes from the other side; None: nothing is. Asked before every wait."""
         return None
 
     def on_readable(self) -> None:
-        """`fileno` is readable."""
+        """`fileno` is readable: reads without waiting, and calls `deliver` or `drop`."""
 
     def hang_up(self) -> None:
-        """Ends the connection from here."""
+        """Ends the connection from here, and a `send` that waits."""
 
     def close(self) -> None:
-        """The port is closed."""
+        """The port is closed: lets go of what the transport holds."""
 
     def deliver(self, data: bytes) -> bool:
-        """Bytes from the other side; False: the port is not connected any more."""
+        """Bytes from the other side: `Port.deliver`. False: the port is not connected any more."""
         port = self.port
         return port is not None and port.deliver(data)
 
     def drop(self, status: int = RasStatus.ERROR_PORT_DISCONNECTED) -> bool:
-        """The connection ended; False: it had before."""
+        """The connection ended: `Port.drop`. False: it had before."""
         port = self.port
         return port is not None and port.drop(status)
 
@@ -113,11 +140,21 @@ class Peer:
         """What the port has sent, and nobody took away by assigning."""
 
     def send(self, data: bytes) -> bool:
-        """Bytes for the port. They are there, and an event set, before this returns."""
+        """Sends to the port. The bytes are there, and an event set, before this returns.
+
+        Parameters
+        ----------
+        data : bytes-like
+
+        Returns
+        -------
+        bool
+            False: the port is closed or not connected any more.
+        """
         return self._memory.deliver(data)
 
     def close(self) -> bool:
-        """Ends the connection: the port says ERROR_REMOTE_DISCONNECTION."""
+        """Ends the connection: the port says ERROR_REMOTE_DISCONNECTION. False: it had ended before."""
         return self._memory.drop(RasStatus.ERROR_REMOTE_DISCONNECTION)
 
 
@@ -149,9 +186,11 @@ class Tcp(Transport):
     Parameters
     ----------
     host : str
+        Its name or address.
     port : int
+        Its port, from 1 to 65535.
     timeout : float, optional
-        Seconds that connecting may take.
+        Seconds that connecting may take; default: what the system allows.
 
     Raises
     ------
@@ -211,7 +250,15 @@ def descriptors_close(*descriptors: int) -> None:
 
 
 class Pty(Transport):
-    """A pseudo-terminal: another program opens `name`, as it would a serial line."""
+    """A pseudo-terminal: another program opens `name`, as it would a serial line. Not on Windows.
+
+    Bytes pass unchanged both ways. The line stays up when the other program closes it.
+
+    Raises
+    ------
+    OSError
+        The system has none to give.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -373,7 +420,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Ras:
-    """RAS of a machine: `machine.ras`."""
+    """RAS of a machine, `machine.ras`: where its ports and sessions are opened. Any thread may."""
 
     def __init__(self, machine: MachineBase) -> None:
         self._machine = machine
@@ -393,6 +440,8 @@ class Ras:
 
         Raises
         ------
+        TypeError
+            `transport` is none.
         ValueError
             The machine is closed, or the transport has a port.
         """
@@ -625,6 +674,10 @@ def run_script(
 
     Notes
     -----
+    The last parameter, pvReserved in the header, is a RASCUSTOMSCRIPTEXTENSIONS of 12 bytes with the pointer of
+    RasSetCommSettings; hWnd is NULL. What the script leaves in szUserName, szPassword and szDomain is in the result
+    whatever it answered; RAS resumes dialling on ERROR_SUCCESS.
+
     The script runs on a thread of its own, one of C without the GIL, and its library stays loaded. A library that
     exports a variable ``const pybuf_api *pybuf`` finds the table of pybuf.h in it: events for RasReceiveBuffer, above
     all. Its thread has entered the port's machine.
