@@ -145,6 +145,7 @@ class Peer:
         Parameters
         ----------
         data : bytes-like
+            What the next receives bring.
 
         Returns
         -------
@@ -527,6 +528,7 @@ class buffer:  # noqa: N801
 
 # ---- custom scripts ---------------------------------------------------------------------------------------------
 
+SLICE_SECONDS = 0.05
 NAMES = ("RasGetBuffer", "RasFreeBuffer", "RasSendBuffer", "RasReceiveBuffer", "RasRetrieveBuffer")
 
 
@@ -766,9 +768,12 @@ def waited_for(ended: threading.Event, port: Port, timeout: float | None) -> Key
     interrupt = None
     while True:
         try:
-            left = None if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
-            if ended.wait(left):
+            # In slices: a Ctrl-C that comes when a wait is about to begin does not end it.
+            left = SLICE_SECONDS if until is None else until - time.monotonic()
+            if ended.wait(max(0.0, min(left, SLICE_SECONDS))):
                 return interrupt
+            if until is None or left > SLICE_SECONDS:
+                continue
             until = None
             port.hang_up()
         except KeyboardInterrupt as caught:
