@@ -270,7 +270,7 @@ def test_child_that_closes_a_port_leaves_its_parent_connected(server):
     machine.close()
 
 
-@pytest.mark.parametrize("keep", ["", "import builtins; builtins.keep = machine, port, session, event, buffer"])
+@pytest.mark.parametrize("keep", ["", "import sys; sys.keep = machine, port, session, event, buffer"])
 def test_interpreter_ends_with_a_port_that_is_polled_and_an_open_session(server, keep):
     program = f"""
 import pybuf
