@@ -359,7 +359,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
             slab.tags[index].tag = tag
             slab.tags[index].sequence = pool.sequence
             slab.tags[index].freed = 0
-            slab.tags[index].thread = <uint32_t>os_thread_id()
+            slab.tags[index].thread = thread_id_here()
     else:
         event_add(pool, EVENT_REFUSED, <uint8_t>refusal[0], 0, size, tag)
     os_unlock(&pool.heap_lock)
@@ -509,6 +509,18 @@ cdef uint64_t heap_alloc_slow(pool_t *pool, uint64_t size) noexcept nogil:
                     count_take(pool, size, 1)
                 return slab_take(slab, RECORD_LIVE | <uint32_t>size)
     return alloc_any(pool, size, 0, 0, 0, NULL, &refusal)
+
+
+cdef bint heap_get_slow(pool_t *pool, uint64_t size, hold_t *hold, slab_t **guess) noexcept nogil:
+    cdef heap_t *heap
+    if pool.is_policed or size > pool.small_max:
+        return False
+    heap = <heap_t *>thread_heap_at(pool.slot_offset)
+    if heap.pool != pool:
+        return False
+    if heap_refill(pool, heap, pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]) == NULL:
+        return False
+    return heap_get(heap, pool, size, hold, guess)
 
 
 cdef int heap_free_slow(pool_t *pool, uint64_t address) noexcept nogil:

@@ -24,6 +24,12 @@ cdef thread_t *thread_here() noexcept nogil:
     return thread
 
 
+cdef uint32_t thread_id_here() noexcept nogil:
+    """The system's number of this thread, for which it is asked once: a pair with Events took 560 ns and asked thrice."""
+    cdef thread_t *thread = thread_here()
+    return <uint32_t>(os_thread_id() if thread == NULL else thread.id)
+
+
 cdef void heap_init(heap_t *heap, pool_t *pool) noexcept nogil:
     cdef uint32_t i
     heap_t_clear(heap)

@@ -80,7 +80,7 @@ cdef void event_add(pool_t *pool, uint8_t kind, uint8_t verdict, uint64_t addres
     event.time_ns = os_clock_ns()
     event.address = address
     event.size = size
-    event.thread = <uint32_t>os_thread_id()
+    event.thread = thread_id_here()
     event.tag = tag
     event.kind = kind
     event.verdict = verdict

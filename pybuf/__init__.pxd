@@ -17,6 +17,10 @@ Compile with ``include_dirs=[poolcore.get_include()]``. Addresses are integers; 
 
 from pybuf._machine cimport MachineBase, machine_shared, machine_t
 from pybuf._netapi cimport netapi_allocate, netapi_free, netapi_reallocate, netapi_size
+from pybuf._ras cimport (
+    ras_free_buffer, ras_get_buffer, ras_own_session, ras_receive_buffer, ras_retrieve_buffer, ras_send_buffer,
+    ras_set_comm_settings, session_t,
+)
 
 
 cdef inline machine_t *machine_from_object(object machine) except NULL:

@@ -49,6 +49,7 @@ include "_doors.pxi"
 cdef extern from "pybuf.h":
     enum:
         PYBUF_API_VERSION
+    ctypedef unsigned short WCHAR
     ctypedef struct pybuf_machine:
         pass
     ctypedef struct PYBUF_BUGCHECK:
@@ -71,7 +72,7 @@ cdef extern from "pybuf.h":
         uint32_t (*irql_lower)(uint32_t irql) noexcept nogil
         uint64_t (*physical_address)(pybuf_machine *machine, uint64_t address) noexcept nogil
         void *(*CreateEvent)(pybuf_machine *machine, void *attributes, int32_t is_manual_reset, int32_t is_set,
-                             const void *name) noexcept nogil
+                             const WCHAR *name) noexcept nogil
         int32_t (*SetEvent)(pybuf_machine *machine, void *event) noexcept nogil
         int32_t (*ResetEvent)(pybuf_machine *machine, void *event) noexcept nogil
         uint32_t (*WaitForSingleObject)(pybuf_machine *machine, void *event, uint32_t milliseconds) noexcept nogil
@@ -139,7 +140,7 @@ cdef uint64_t physical_address(pybuf_machine *machine, uint64_t address) noexcep
 
 
 cdef void *create_event(pybuf_machine *machine, void *attributes, int32_t is_manual_reset, int32_t is_set,
-                        const void *name) noexcept nogil:
+                        const WCHAR *name) noexcept nogil:
     return <void *>event_open(<machine_t *>machine, is_manual_reset != 0, is_set != 0)
 
 

@@ -203,7 +203,7 @@ cdef struct clock_t:
     uint8_t is_manual
     uint8_t is_advancing
     uint64_t advancing_thread
-    wake_call_t wake            # told that another due is first now; NULL: nobody waits
+    wake_call_t wake            # told, under the lock, that another due is first now; NULL: nobody waits
     void *wake_context
 
 cdef struct machine_t:
@@ -272,6 +272,7 @@ cdef class MachineBase:
     cdef object advancing               # lock that is held through `advance`
     cdef dict parked                    # exceptions of callbacks, by thread; see callbacks_enter
     cdef bint is_default
+    cdef bint is_shut                   # its end began
     cdef object __weakref__
 
 
@@ -366,6 +367,9 @@ cdef bint due_remove(machine_t *machine, due_t *due) noexcept nogil             
 cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil
 # Of the first due; UINT64_MAX: none.
 cdef uint64_t clock_next(machine_t *machine) noexcept nogil
+# Who waits for the first due is woken; NULL: from now on nobody is, and none of the calls before is running.
+cdef void clock_wake(machine_t *machine) noexcept nogil
+cdef void clock_waker_set(machine_t *machine, wake_call_t wake, void *context) noexcept nogil
 
 
 # ---- IRQL -------------------------------------------------------------------------------------------

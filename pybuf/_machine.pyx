@@ -265,7 +265,8 @@ cdef machine_t *machine_shared(MachineBase machine) except NULL:
 cdef int machine_is_open_or_raise(MachineBase machine) except -1:
     if machine.machine == NULL:
         raise ValueError("this Machine was never made: its __init__ did not run, or it raised")
-    if not machine.machine.is_open:
+    # Its struct may be another machine's by now.
+    if machine.is_shut or not machine.machine.is_open:
         raise ValueError("the machine is closed")
     return 0
 
@@ -741,8 +742,6 @@ cdef uint64_t clock_now(machine_t *machine) noexcept nogil:
 cdef void due_add(machine_t *machine, due_t *due, uint64_t tick) noexcept nogil:
     cdef clock_t *clock = &machine.clock
     cdef due_t **place
-    cdef wake_call_t wake = NULL
-    cdef void *context
     os_lock(&clock.lock)
     if due.is_queued:
         due_unlink(clock, due)
@@ -755,12 +754,23 @@ cdef void due_add(machine_t *machine, due_t *due, uint64_t tick) noexcept nogil:
         place = &place[0].next
     due.next = place[0]
     place[0] = due
-    if clock.first == due:
-        wake = clock.wake
-    context = clock.wake_context
+    if clock.first == due and clock.wake != NULL:
+        clock.wake(clock.wake_context)
     os_unlock(&clock.lock)
-    if wake != NULL:
-        wake(context)
+
+
+cdef void clock_wake(machine_t *machine) noexcept nogil:
+    os_lock(&machine.clock.lock)
+    if machine.clock.wake != NULL:
+        machine.clock.wake(machine.clock.wake_context)
+    os_unlock(&machine.clock.lock)
+
+
+cdef void clock_waker_set(machine_t *machine, wake_call_t wake, void *context) noexcept nogil:
+    os_lock(&machine.clock.lock)
+    machine.clock.wake = wake
+    machine.clock.wake_context = context
+    os_unlock(&machine.clock.lock)
 
 
 cdef void due_unlink(clock_t *clock, due_t *due) noexcept nogil:
@@ -784,6 +794,7 @@ cdef bint due_remove(machine_t *machine, due_t *due) noexcept nogil:
 cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil:
     cdef clock_t *clock = &machine.clock
     cdef due_t *due
+    cdef uint64_t instant
     cdef bint is_done = True
     os_lock(&clock.lock)
     if clock.is_advancing:
@@ -795,10 +806,12 @@ cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil:
         due = clock.first
         clock.first = due.next
         due.is_queued = 0
-        if due.tick > clock.ticks:
-            atomic_store_u64(&clock.ticks, due.tick)
+        # Without the lock its owner may give it another tick.
+        instant = due.tick
+        if instant > clock.ticks:
+            atomic_store_u64(&clock.ticks, instant)
         os_unlock(&clock.lock)
-        due.call(machine, due.context, due.tick)
+        due.call(machine, due.context, instant)
         is_done = not callback_has_raised(machine)
         os_lock(&clock.lock)
     if is_done and tick > clock.ticks:
@@ -1090,13 +1103,13 @@ cdef class MachineBase:
                 families[family].made(machine)
 
     def __del__(self):
-        if self.machine != NULL and self.machine.is_open:
+        if self.machine != NULL:
             machine_shut(self)
 
     def __repr__(self):
         if self.machine == NULL:
             return f"<{type(self).__name__}, never made>"
-        state = "" if self.machine.is_open else ", closed"
+        state = ", closed" if self.is_shut else ""
         return f"<{type(self).__name__} {self.machine.number}{state}>"
 
     def __reduce__(self):
@@ -1119,7 +1132,7 @@ cdef class MachineBase:
     @property
     def is_closed(self):
         """Whether `close` was called."""
-        return self.machine == NULL or not self.machine.is_open
+        return self.machine == NULL or self.is_shut
 
     @property
     def bug_checks(self):
@@ -1419,9 +1432,11 @@ cdef class MachineBase:
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
-        if self.machine == NULL or not self.machine.is_open:
+        if self.machine == NULL or self.is_shut:
             return
-        if self.machine.clock.is_advancing:
+        # On a real clock another thread fires what is due, and is waited for.
+        if self.machine.clock.is_advancing and (
+                self.machine.clock.is_manual or self.machine.clock.advancing_thread == PyThread_get_thread_ident()):
             raise RuntimeError("a machine cannot be closed while it advances")
         machine_shut(self)
 
@@ -1433,6 +1448,10 @@ cdef uint64_t kept_from(uint64_t count) noexcept:
 cdef int machine_shut(MachineBase self) except -1:
     cdef machine_t *machine = self.machine
     cdef int family
+    # What the families let go may be an object whose end calls close() again.
+    if self.is_shut:
+        return 0
+    self.is_shut = True
     for family in range(FAMILIES):
         if is_registered[family] and families[family].closing != NULL:
             families[family].closing(machine)

@@ -14,13 +14,14 @@ from poolcore cimport (
 from pybuf._machine cimport (
     HANDLE_PORT, MACHINES_MAX, QUIRK_RAS_EMPTY_WINDOWS2000, QUIRK_RAS_FREE_PENDING_616, QUIRK_RAS_OVERSIZE_REFUSE,
     QUIRK_RAS_SEND_ANY, TICKS_PER_SECOND, MachineBase, Reference, ROUTINE_RasGetBuffer, address_of_argument,
-    callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, due_add, due_remove,
-    dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, first_machine, guest_read,
-    guest_write, handle_close, handle_find, handle_open, lock_with_gil, machine_is_open_or_raise, machine_now,
-    machine_pool, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
-    pool_kind_of, pool_refuses, result_of_three, result_of_two, status_object, unsigned_of_argument,
+    callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, clock_wake,
+    clock_waker_set, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t,
+    family_register, first_machine, guest_read, guest_write, handle_close, handle_find, handle_open, lock_with_gil,
+    machine_is_open_or_raise, machine_now, machine_pool, machine_shared, machine_t, machine_thread_enter,
+    machine_thread_entered, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_three, result_of_two,
+    status_object, unsigned_of_argument,
 )
-from pybuf._platform cimport os_lock, os_lock_init, os_unlock, rarely
+from pybuf._platform cimport os_lock, os_lock_init, os_trylock, os_unlock, rarely
 from pybuf._status cimport (
     ERROR_ASYNC_REQUEST_PENDING, ERROR_BUFFER_INVALID, ERROR_BUFFER_TOO_SMALL, ERROR_CANNOT_SET_PORT_INFO,
     ERROR_EVENT_INVALID, ERROR_HARDWARE_FAILURE, ERROR_INVALID_PARAMETER, ERROR_INVALID_PORT_HANDLE,
@@ -45,9 +46,18 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #if PY_VERSION_HEX >= 0x030D0000
+    #define is_finalizing Py_IsFinalizing
+    #else
+    #define is_finalizing _Py_IsFinalizing
+    #endif
     #if defined(_WIN32)
+    #include <windows.h>
     static void descriptor_write(int fd) { (void)fd; }
-    static int memory_read(int out, int in, const void *from, void *to, size_t size) { return -1; }
+    static int memory_read(const void *from, void *to, size_t size) {
+        SIZE_T n;
+        return ReadProcessMemory(GetCurrentProcess(), from, to, size, &n) && n == size ? 0 : -1;
+    }
     #else
     #include <unistd.h>
     /* Wakes who polls the other end. */
@@ -56,21 +66,28 @@ cdef extern from *:
         (void)n;
     }
     /* Copies memory that may not be there, through a pipe: the kernel refuses what a load would crash on. */
-    static int memory_read(int out, int in, const void *from, void *to, size_t size) {
+    static int memory_read(const void *from, void *to, size_t size) {
+        int ends[2];
+        if (pipe(ends) != 0)
+            return -1;
         while (size > 0) {
             size_t part = size < 4096 ? size : 4096;
-            if (write(in, from, part) != (ssize_t)part || read(out, to, part) != (ssize_t)part)
-                return -1;
+            if (write(ends[1], from, part) != (ssize_t)part || read(ends[0], to, part) != (ssize_t)part)
+                break;
             from = (const char *)from + part;
             to = (char *)to + part;
             size -= part;
         }
-        return 0;
+        close(ends[0]);
+        close(ends[1]);
+        return size == 0 ? 0 : -1;
     }
     #endif
     """
+    # The interpreter ends: Python code may find its module without names, and threads do not go on.
+    bint is_finalizing()
     void descriptor_write(int fd) nogil
-    int memory_read(int out, int into, const void *source, void *target, size_t size) nogil
+    int memory_read(const void *source, void *target, size_t size) nogil
 
 cdef enum:
     TICKS_PER_MILLISECOND = TICKS_PER_SECOND // 1000
@@ -98,6 +115,7 @@ cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t
     cdef pool_t *pool
     cdef uint64_t address
     cdef uint32_t granted
+    cdef bint is_kept
     if buffer == NULL or size == NULL:
         return ERROR_INVALID_PARAMETER
     buffer[0] = 0
@@ -115,14 +133,24 @@ cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t
     if address == 0:
         return ERROR_OUT_OF_BUFFERS
     if is_noted(machine):
-        note_write(machine, POOL_RAS, address, granted, ROUTINE_RasGetBuffer, <uint16_t>session.slot, 0, True)
-        if not session.is_live:
-            # It ended meanwhile, and its end may not have seen this block.
+        os_lock(&services[machine.number].lock)
+        is_kept = block_keep(session, machine, address, granted)
+        os_unlock(&services[machine.number].lock)
+        if not is_kept:
             heap_free(heap_now(pool), pool, address)
             return ERROR_OUT_OF_BUFFERS
     buffer[0] = address
     size[0] = granted
     return 0
+
+
+cdef bint block_keep(session_t *session, machine_t *machine, uint64_t address, uint32_t size) noexcept nogil:
+    """A new block becomes a session's; under the lock. False: the session ended meanwhile, and its end does not free
+    the block."""
+    if not session.is_live or session.machine != machine:
+        return False
+    note_write(machine, POOL_RAS, address, size, ROUTINE_RasGetBuffer, <uint16_t>session.slot, 0, True)
+    return True
 
 
 cdef uint32_t keeper(session_t *session, uint64_t buffer) noexcept nogil:
@@ -283,11 +311,13 @@ cdef uint32_t ras_send_buffer(session_t *session, uint64_t handle, uint64_t buff
     cdef void *data = copied
     cdef uint32_t down
     cdef uint64_t available
+    cdef bint is_block
     if port == NULL:
         return ERROR_INVALID_PORT_HANDLE
     down = port.down
     port_unlock(port)
-    if not block_of(session, buffer, &available):
+    is_block = block_of(session, buffer, &available)
+    if not is_block:
         if not machine.quirks & QUIRK_RAS_SEND_ANY or buffer == 0:
             return ERROR_BUFFER_INVALID
         available = size
@@ -301,11 +331,16 @@ cdef uint32_t ras_send_buffer(session_t *session, uint64_t handle, uint64_t buff
         data = malloc(size)
         if data == NULL:
             return ERROR_BUFFER_INVALID
-    if not machine.is_guest:
+    if machine.is_guest:
+        if guest_read(machine, buffer, data, size) != 0:
+            memset(data, 0, size)
+    elif is_block:
         memcpy(data, <const void *>buffer, size)
-    elif guest_read(machine, buffer, data, size) != 0:
-        memset(data, 0, size)
-    down = transport_send(machine, handle, data, size)
+    elif memory_read(<const void *>buffer, data, size) != 0:
+        # Nobody vouches for this memory, and it is not there.
+        down = ERROR_BUFFER_INVALID
+    if down == 0:
+        down = transport_send(machine, handle, data, size)
     if data != <void *>copied:
         free(data)
     return down
@@ -394,8 +429,8 @@ cdef uint32_t ras_retrieve_buffer(session_t *session, uint64_t handle, uint64_t 
         count = 1
         port.receive = RECEIVE_NONE
     port_unlock(port)
-    if is_drained and machine.clock.wake != NULL:
-        machine.clock.wake(machine.clock.wake_context)
+    if is_drained:
+        clock_wake(machine)
     if count == 0:
         return status
     if machine.is_guest:
@@ -478,6 +513,7 @@ if services == NULL:
 cdef int made(machine_t *machine) except -1:
     cdef session_t *own = ras_own_session(machine)
     os_lock_init(&services[machine.number].lock)
+    services[machine.number].has_lock = 1
     own.machine = machine
     own.is_live = 1
     if machine.is_numbered:
@@ -488,8 +524,10 @@ cdef int made(machine_t *machine) except -1:
 cdef void closing(machine_t *machine) noexcept:
     cdef ras_t *ras = &services[machine.number]
     cdef uint32_t slot
-    cdef object service
+    cdef object service, port
     ras_own_session(machine).is_live = 0
+    if is_finalizing():
+        return
     for slot in range(1, SESSIONS + 1):
         if sessions[slot].is_live and sessions[slot].machine == machine:
             session_end(slot)
@@ -497,13 +535,18 @@ cdef void closing(machine_t *machine) noexcept:
         service = <object>ras.service
         Py_DECREF(ras.service)
         ras.service = NULL
-        machine.clock.wake = NULL
+        clock_waker_set(machine, NULL, NULL)
         try:
             service.stop()
         except BaseException:
             callback_raised(machine, service)
     while ras.first != NULL:
-        port_close(ras.first)
+        port = <object>ras.first.object
+        port_close(ras.first, ras.first.handle)
+        try:
+            (<Port>port).transport.close()
+        except BaseException:
+            callback_raised(machine, port)
 
 
 cdef const char *check(machine_t *machine) noexcept:
@@ -535,10 +578,10 @@ cdef void session_end(uint32_t slot) noexcept:
     cdef note_t *note
     cdef port_t *port
     cdef uint64_t event = 1
-    session.is_live = 0
     while event:
         event = 0
         lock_with_gil(&ras.lock)
+        session.is_live = 0
         port = ras.first
         while port != NULL and (port.receive == RECEIVE_NONE or port.receiver != session):
             port = port.next
@@ -549,24 +592,30 @@ cdef void session_end(uint32_t slot) noexcept:
         os_unlock(&ras.lock)
         if event:
             event_set(machine, event)
-    if owner.ras_pool is not None:
-        for block in owner.ras_pool.live():
+    try:
+        for block in () if owner.ras_pool is None else owner.ras_pool.live():
             note = note_at(machine, POOL_RAS, block.address)
             if note != NULL and note.owner == slot:
                 address_give(owner.ras_pool, block.address, FREE_DEFER)
+    except BaseException:
+        # No memory for a list, or a guest's on_unmap raised.
+        callback_raised(machine, owner)
     session.machine = &nowhere
     _slots.append(slot)
 
 
-cdef void port_close(port_t *port) noexcept:
-    """Its handle is none any more; the struct may serve another."""
+cdef bint port_close(port_t *port, uint64_t handle) noexcept:
+    """Its handle is none any more; the struct may serve another. False: another thread was faster."""
     global ports_free
     cdef machine_t *machine = port.machine
     cdef ras_t *ras = &services[machine.number]
     cdef port_t **place = &ras.first
     cdef uint64_t event
-    handle_close(machine, port.handle, HANDLE_PORT)
+    handle_close(machine, handle, HANDLE_PORT)
     lock_with_gil(&ras.lock)
+    if port.handle != handle or port.machine != machine:
+        os_unlock(&ras.lock)
+        return False
     event = receive_end(port)
     port.receive = RECEIVE_NONE
     while place[0] != port:
@@ -582,6 +631,7 @@ cdef void port_close(port_t *port) noexcept:
         event_set(machine, event)
     port.next = ports_free
     ports_free = port
+    return True
 
 
 # Numbers of sessions that are not open, the one that was open last at the end.
@@ -620,6 +670,7 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
     cdef Pool pool = machine.ras_pool
     cdef PyObject *taken = NULL
     cdef object buffer
+    cdef bint is_kept
     cdef int refusal = 0
     if rarely(pool is None):
         pool = machine_pool(machine, POOL_RAS)
@@ -636,8 +687,12 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
     buffer = <object>taken
     Py_DECREF(taken)
     if rarely(is_noted(machine.machine)):
-        note_write(machine.machine, POOL_RAS, buffer_address(<Buffer>buffer), wanted, ROUTINE_RasGetBuffer,
-                   <uint16_t>session.slot, 0, True)
+        lock_with_gil(&services[machine.machine.number].lock)
+        is_kept = block_keep(session, machine.machine, buffer_address(<Buffer>buffer), wanted)
+        os_unlock(&services[machine.machine.number].lock)
+        if not is_kept:
+            buffer_give(pool, <Buffer>buffer, FREE_DEFER)
+            return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
     return result_of_three(&got, status_object(SPACE_RAS, 0), buffer,
                            <object>PyTuple_GET_ITEM(<PyObject *>sizes, wanted))
 
@@ -676,6 +731,8 @@ def RasGetBuffer(size):
     A custom script calls this through a function pointer, a parameter of its RasCustomScriptExecute. In C and through
     ctypes ERROR_INVALID_PARAMETER is answered for a NULL ppBuffer or pdwSize; on failure *ppBuffer is NULL and
     *pdwSize as it was.
+
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
 
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasgetbuffer
     """
@@ -737,6 +794,8 @@ def RasFreeBuffer(buffer):
     lost; one that was handed out again is the new block's, while an old Buffer stays dead. A custom script calls this
     through a function pointer, a parameter of its RasCustomScriptExecute.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasfreebuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -763,13 +822,21 @@ def buffer_release(MachineBase machine, buffer):
 
 
 class RasCommSettings(NamedTuple):
-    """RASCOMMSETTINGS: how a serial line is set."""
+    """RASCOMMSETTINGS: how a serial line is set.
+
+    Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/ns-ras-rascommsettings
+    """
 
     dwSize: int = 8
+    """Bytes that the structure has in C: 8."""
     bParity: int = 0
+    """0 to 4: none, odd, even, mark, space."""
     bStop: int = 0
+    """0 to 2: 1, 1.5, 2 stop bits."""
     bByteSize: int = 8
+    """Bits of a byte, 5 to 8."""
     bAlign: int = 0
+    """Not used."""
 
 
 cdef PyObject *received = NULL
@@ -787,13 +854,11 @@ cdef uint64_t number_of_argument(object value, bint is_buffer) except? 0xFFFFFFF
 cdef object data_send(MachineBase machine, session_t *session, object port, object given, object size):
     cdef uint64_t handle = number_of_argument(port, False)
     cdef uint32_t count = dword_of_argument(size, "size")
-    cdef uint64_t available
     cdef uint64_t address
     cdef uint32_t status
     cdef bint is_any
     cdef bint has_view = False
     cdef Py_buffer view
-    cdef object copied
     machine_is_open_or_raise(machine)
     is_any = machine.machine.quirks & QUIRK_RAS_SEND_ANY and not machine.machine.is_guest
     if is_any and type(given) is not Buffer and PyObject_CheckBuffer(given):
@@ -802,15 +867,6 @@ cdef object data_send(MachineBase machine, session_t *session, object port, obje
         address = <uint64_t>view.buf if count <= <uint64_t>view.len else 0
     else:
         address = number_of_argument(given, True)
-        if is_any and address != 0 and not block_of(session, address, &available):
-            # Memory that nobody vouches for: what is there is copied where it can be read.
-            copied = memory_copied(address, count)
-            if copied is None:
-                address = 0
-            else:
-                PyObject_GetBuffer(copied, &view, PyBUF_SIMPLE)
-                has_view = True
-                address = <uint64_t>view.buf
     outer = callbacks_enter(machine)
     try:
         status = ras_send_buffer(session, handle, address, count)
@@ -819,23 +875,6 @@ cdef object data_send(MachineBase machine, session_t *session, object port, obje
             PyBuffer_Release(&view)
         callbacks_leave(machine, outer)
     return status_object(SPACE_RAS, status)
-
-
-cdef object memory_copied(uint64_t address, uint32_t size):
-    import os
-    cdef int out, into
-    cdef object copied = bytearray(size)
-    cdef Py_buffer view
-    cdef int failed
-    if not hasattr(os, "pipe2"):
-        return None
-    out, into = os.pipe()
-    PyObject_GetBuffer(copied, &view, PyBUF_SIMPLE)
-    failed = memory_read(out, into, <const void *>address, view.buf, size)
-    PyBuffer_Release(&view)
-    os.close(out)
-    os.close(into)
-    return None if failed else copied
 
 
 cdef object data_receive(MachineBase machine, session_t *session, object port, object given, object timeout_ms,
@@ -923,6 +962,8 @@ def RasSendBuffer(port, buffer, size):
     The caller keeps the buffer, and frees it. With ``quirks={"ras_send": "any"}`` any memory is sent, as by a sample
     of the SDK that sends from its stack; here also what has the buffer protocol. A guest without on_read sends zeros.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrassendbuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -963,6 +1004,8 @@ def RasReceiveBuffer(port, buffer, timeout_ms, event):
     -----
     In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL pdwSize, after the port was looked at.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasreceivebuffer
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -1001,6 +1044,8 @@ def RasRetrieveBuffer(port, buffer):
     Data are answered before the end of the connection. With ``quirks={"ras_empty_receive": "windows2000"}`` a time that
     is over is ERROR_SUCCESS with one NUL byte. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL
     pdwSize.
+
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
 
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrasretrievebuffer
     """
@@ -1041,6 +1086,8 @@ def RasSetCommSettings(port, settings, reserved=None):
     The page says that nothing is answered, the prototype a DWORD. A custom script finds the pointer in its last
     parameter, RASCUSTOMSCRIPTEXTENSIONS.
 
+    IRQL: a routine of user mode, which does not look at the thread's. Any thread may call it.
+
     Source: ras.h, https://learn.microsoft.com/windows/win32/api/ras/nc-ras-pfnrassetcommsettings
     """
     cdef MachineBase machine = <MachineBase>machine_now()
@@ -1049,6 +1096,9 @@ def RasSetCommSettings(port, settings, reserved=None):
 
 cdef class Port(Reference):
     """A port of a machine: `machine.ras.open_port()` makes it. Losing the object closes it.
+
+    The RAS routines take it, or its handle, as hPort. Its transport calls `deliver` and `drop`; the other methods are
+    for who plays the world around it. Any thread may call any of them.
 
     Attributes
     ----------
@@ -1093,6 +1143,10 @@ cdef class Port(Reference):
         port.object = <PyObject *>self
         port.down = 0
         port.handle = handle_open(port.machine, HANDLE_PORT, port, 0)
+        if port.handle != 0 and not ras_own_session(port.machine).is_live:
+            # The machine's end began while the lock was waited for.
+            handle_close(port.machine, port.handle, HANDLE_PORT)
+            port.handle = 0
         if port.handle != 0:
             port.next = ras.first
             ras.first = port
@@ -1100,6 +1154,7 @@ cdef class Port(Reference):
         if port.handle == 0:
             port.next = ports_free
             ports_free = port
+            machine_is_open_or_raise(machine)
             raise MemoryError("no handle for a port")
         self.handle = port.handle
         # From now on blocks may have owners, and receives.
@@ -1108,7 +1163,8 @@ cdef class Port(Reference):
         os_unlock(&port.machine.lock)
 
     def __del__(self):
-        self.close()
+        if not is_finalizing():
+            self.close()
 
     def __repr__(self):
         return f"<Port {self.handle:#x}{'' if port_is_open(self) else ', closed'}>"
@@ -1137,11 +1193,12 @@ cdef class Port(Reference):
         return self.port.count >= QUEUE_BYTES if port_is_open(self) else True
 
     def deliver(self, data):
-        """Bytes from the other side: a transport calls this.
+        """Bytes from the other side: a transport calls this. An outstanding receive ends, and its event is set.
 
         Parameters
         ----------
         data : bytes-like
+            At least one byte; none changes nothing.
 
         Returns
         -------
@@ -1162,7 +1219,8 @@ cdef class Port(Reference):
         return is_there
 
     def drop(self, status=ERROR_PORT_DISCONNECTED):
-        """Ends the connection: what came can be retrieved, then receives answer `status`.
+        """Ends the connection: what came can be retrieved, then receives answer `status`. An outstanding receive ends,
+        and its event is set.
 
         Parameters
         ----------
@@ -1173,11 +1231,16 @@ cdef class Port(Reference):
         -------
         bool
             False: it had ended before.
+
+        Raises
+        ------
+        ValueError
+            `status` is ERROR_SUCCESS or PENDING, which are no ends.
         """
         cdef uint32_t why = dword_of_argument(status, "status")
         cdef bint was_up
-        if why == 0:
-            raise ValueError("status is 0, success; a connection ends with a failure")
+        if why == 0 or why == PENDING:
+            raise ValueError(f"status is {status!r}; a connection ends with a failure")
         if not port_is_open(self):
             return False
         outer = callbacks_enter(self.machine)
@@ -1192,16 +1255,16 @@ cdef class Port(Reference):
         return self.drop(ERROR_HARDWARE_FAILURE)
 
     def hang_up(self):
-        """Somebody here hangs up: ERROR_USER_DISCONNECTION. Returns as `drop`."""
+        """Somebody here hangs up: ERROR_USER_DISCONNECTION, and the transport's `hang_up`. Returns as `drop`."""
         was_up = self.drop(ERROR_USER_DISCONNECTION)
         if was_up:
             self.transport.hang_up()
         return was_up
 
     def close(self):
-        """Ends the port: its handle is none any more. Closing again does nothing."""
-        if port_is_open(self):
-            port_close(self.port)
+        """Ends the port and closes its transport: its handle is none any more, an outstanding receive is forgotten, and
+        its event set. Closing again does nothing."""
+        if port_is_open(self) and port_close(self.port, self.handle):
             self.transport.close()
 
 
@@ -1251,7 +1314,8 @@ cdef class Session:
         sessions[self.number].is_live = 1
 
     def __del__(self):
-        self.end()
+        if not is_finalizing():
+            self.end()
 
     def __enter__(self):
         return self
@@ -1265,16 +1329,23 @@ cdef class Session:
     @property
     def is_ended(self):
         """Whether `end` was called, or the machine closed."""
-        return self.is_over or self.machine is None or not self.machine.machine.is_open
+        return self.is_over or self.machine is None or self.machine.is_shut
 
     def end(self):
-        """Ends it: its buffers are free, its receive is none any more. Ending again does nothing."""
+        """Ends it: its buffers are free, also those with views, whose memory serves again after the last one; its
+        receive is forgotten, and the event set. Ending again does nothing."""
         if not self.is_ended:
             self.is_over = True
             session_end(self.number)
 
     def live(self):
-        """Its live buffers: the part of `Machine.live` that it owns."""
+        """Its live buffers.
+
+        Returns
+        -------
+        list of Block
+            The part of `Machine.live` that it owns.
+        """
         if self.is_ended:
             return []
         return [block for block in self.machine.live() if block.routine == "RasGetBuffer"
@@ -1283,7 +1354,8 @@ cdef class Session:
     @property
     def pointers(self):
         """Its function pointers: a ctypes structure in the order of RasGetBuffer, RasFreeBuffer, RasSendBuffer,
-        RasReceiveBuffer, RasRetrieveBuffer, RasSetCommSettings, whose members can be called."""
+        RasReceiveBuffer, RasRetrieveBuffer, RasSetCommSettings, whose members can be called. They stay callable when it
+        has ended, and answer so; the next session with its `number` has the same."""
         if self._pointers is None:
             if not self.is_ended:
                 machine_shared(self.machine)
@@ -1292,39 +1364,39 @@ cdef class Session:
         return self._pointers
 
     def RasGetBuffer(self, size):
-        """As `pybuf.RasGetBuffer`, in this session."""
+        """As `pybuf.RasGetBuffer`, in this session. Once it has ended: ERROR_OUT_OF_BUFFERS."""
         if self.is_ended:
             dword_of_argument(size, "size")
             return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
         return buffer_get(self.machine, &sessions[self.number], size)
 
     def RasFreeBuffer(self, buffer):
-        """As `pybuf.RasFreeBuffer`, in this session."""
+        """As `pybuf.RasFreeBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             number_of_argument(buffer, True)
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE)
         return buffer_free(self.machine, &sessions[self.number], buffer, 0)
 
     def RasSendBuffer(self, port, buffer, size):
-        """As `pybuf.RasSendBuffer`, in this session."""
+        """As `pybuf.RasSendBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE)
         return data_send(self.machine, &sessions[self.number], port, buffer, size)
 
     def RasReceiveBuffer(self, port, buffer, timeout_ms, event):
-        """As `pybuf.RasReceiveBuffer`, in this session."""
+        """As `pybuf.RasReceiveBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE), None
         return data_receive(self.machine, &sessions[self.number], port, buffer, timeout_ms, event)
 
     def RasRetrieveBuffer(self, port, buffer):
-        """As `pybuf.RasRetrieveBuffer`, in this session."""
+        """As `pybuf.RasRetrieveBuffer`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE), None
         return data_retrieve(self.machine, &sessions[self.number], port, buffer)
 
     def RasSetCommSettings(self, port, settings, reserved=None):
-        """As `pybuf.RasSetCommSettings`, in this session."""
+        """As `pybuf.RasSetCommSettings`, in this session. Once it has ended: ERROR_INVALID_PORT_HANDLE."""
         if self.is_ended:
             return status_object(SPACE_RAS, ERROR_INVALID_PORT_HANDLE)
         return settings_set(self.machine, &sessions[self.number], port, settings, reserved)
@@ -1352,8 +1424,14 @@ def service_set(MachineBase machine, service, int descriptor):
         raise RuntimeError("the machine has a service already")
     Py_INCREF(<PyObject *>service)
     ras.service = <PyObject *>service
-    machine.machine.clock.wake_context = <void *><long long>descriptor
-    machine.machine.clock.wake = wake
+    clock_waker_set(machine.machine, wake, <void *><long long>descriptor)
+
+
+def transport_raised(Port port):
+    """The exception that is handled came from the transport of a port, which nobody called: it is told to
+    sys.unraisablehook, and the device has failed."""
+    callback_raised(port.machine.machine, port)
+    port_drop(port.machine.machine, port.handle, ERROR_HARDWARE_FAILURE)
 
 
 def has_manual_clock(MachineBase machine):
@@ -1383,19 +1461,35 @@ def run_due(MachineBase machine):
 
 
 def after_fork():
-    """In the child of a fork: threads are gone, and the locks that they held; ports are not connected any more."""
+    """In the child of a fork: threads are gone, and the locks that they held; ports are not connected any more.
+
+    Returns
+    -------
+    list
+        What polled the machines' sockets.
+    """
+    cdef list found = []
     cdef uint32_t i
     cdef port_t *port
+    cdef bint is_torn
     for i in range(<uint32_t>MACHINES_MAX):
-        if services[i].first != NULL or services[i].service != NULL:
-            os_lock_init(&services[i].lock)
-            port = services[i].first
-            while port != NULL:
-                port_drop(port.machine, port.handle, ERROR_PORT_DISCONNECTED)
-                port = port.next
-            if services[i].service != NULL:
-                (first_machine + i).clock.wake = NULL
-                services[i].service = NULL
+        if not services[i].has_lock:
+            continue
+        # A thread of C may have been in the middle of a receive.
+        is_torn = not os_trylock(&services[i].lock)
+        os_lock_init(&services[i].lock)
+        port = services[i].first
+        while port != NULL:
+            if is_torn:
+                port.head = port.count = 0
+            port_drop(port.machine, port.handle, ERROR_PORT_DISCONNECTED)
+            port = port.next
+        if services[i].service != NULL:
+            clock_waker_set(first_machine + i, NULL, NULL)
+            found.append(<object>services[i].service)
+            Py_DECREF(services[i].service)
+            services[i].service = NULL
+    return found
 
 
 # ---- custom scripts: see ras.py -----------------------------------------------------------------------

@@ -4,10 +4,14 @@ frees. The routines themselves are `pybuf.RasGetBuffer` and so on.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import errno
+import operator
 import os
 import platform
+import select
 import selectors
 import socket
 import sys
@@ -33,6 +37,7 @@ from pybuf._ras import (
     script_call,
     service_of,
     service_set,
+    transport_raised,
 )
 from pybuf.errors import RasError
 from pybuf.status import RasStatus
@@ -53,6 +58,11 @@ __all__ = [
 class Transport:
     """What a port is connected to. A class of its own overrides `send`, and calls `deliver` and `drop`.
 
+    A transport serves one port. Its methods are called by the thread that called the routine, `fileno` and
+    `on_readable` by the one that polls; no lock is held meanwhile, and any routine may be called. An OSError of `send`
+    ends the connection with ERROR_REMOTE_DISCONNECTION; any other exception of a method is a failed device, reaches the
+    Python caller of the routine, and else sys.unraisablehook.
+
     Attributes
     ----------
     port : Port or None
@@ -68,33 +78,55 @@ class Transport:
         return None if self._port is None else self._port()
 
     def send(self, data: bytes) -> None:
-        """Takes bytes to the other side. An OSError ends the connection."""
+        """Takes bytes to the other side, all of them: RasSendBuffer answers when this returns.
+
+        Parameters
+        ----------
+        data : bytes
+            At least one.
+
+        Raises
+        ------
+        OSError
+            There is no other side any more.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no send(data)")
 
     def set_comm_settings(self, settings: RasCommSettings) -> bool:
-        """Whether it can be set so."""
+        """Sets the line; what has none may say yes to everything.
+
+        Parameters
+        ----------
+        settings : RasCommSettings
+            Of values that Windows knows.
+
+        Returns
+        -------
+        bool
+            False: it cannot be set so. RasSetCommSettings answers ERROR_CANNOT_SET_PORT_INFO.
+        """
         return True
 
     def fileno(self) -> int | None:
-        """What is polled for bytes from the other side; None: nothing is."""
+        """What is polled for bytes from the other side; None: nothing is. Asked before every wait."""
         return None
 
     def on_readable(self) -> None:
-        """`fileno` is readable."""
+        """`fileno` is readable: reads without waiting, and calls `deliver` or `drop`."""
 
     def hang_up(self) -> None:
-        """Ends the connection from here."""
+        """Ends the connection from here, and a `send` that waits."""
 
     def close(self) -> None:
-        """The port is closed."""
+        """The port is closed: lets go of what the transport holds."""
 
     def deliver(self, data: bytes) -> bool:
-        """Bytes from the other side; False: the port is not connected any more."""
+        """Bytes from the other side: `Port.deliver`. False: the port is not connected any more."""
         port = self.port
         return port is not None and port.deliver(data)
 
     def drop(self, status: int = RasStatus.ERROR_PORT_DISCONNECTED) -> bool:
-        """The connection ended; False: it had before."""
+        """The connection ended: `Port.drop`. False: it had before."""
         port = self.port
         return port is not None and port.drop(status)
 
@@ -108,11 +140,22 @@ class Peer:
         """What the port has sent, and nobody took away by assigning."""
 
     def send(self, data: bytes) -> bool:
-        """Bytes for the port. They are there, and an event set, before this returns."""
+        """Sends to the port. The bytes are there, and an event set, before this returns.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What the next receives bring.
+
+        Returns
+        -------
+        bool
+            False: the port is closed or not connected any more.
+        """
         return self._memory.deliver(data)
 
     def close(self) -> bool:
-        """Ends the connection: the port says ERROR_REMOTE_DISCONNECTION."""
+        """Ends the connection: the port says ERROR_REMOTE_DISCONNECTION. False: it had ended before."""
         return self._memory.drop(RasStatus.ERROR_REMOTE_DISCONNECTION)
 
 
@@ -144,9 +187,11 @@ class Tcp(Transport):
     Parameters
     ----------
     host : str
+        Its name or address.
     port : int
+        Its port, from 1 to 65535.
     timeout : float, optional
-        Seconds that connecting may take.
+        Seconds that connecting may take; default: what the system allows.
 
     Raises
     ------
@@ -156,6 +201,7 @@ class Tcp(Transport):
 
     def __init__(self, host: str, port: int, timeout: float | None = None) -> None:
         super().__init__()
+        self._process = os.getpid()
         self._socket = socket.create_connection((host, port), timeout)
         self._socket.settimeout(None)
 
@@ -171,7 +217,10 @@ class Tcp(Transport):
     def on_readable(self) -> None:
         """Reads what is there."""
         try:
-            data = self._socket.recv(65536)
+            data = self._socket.recv(65536, getattr(socket, "MSG_DONTWAIT", 0))
+        except BlockingIOError:
+            # It was readable a moment ago.
+            return
         except OSError:
             data = b""
         if data:
@@ -189,27 +238,59 @@ class Tcp(Transport):
 
     def close(self) -> None:
         """Closes the socket."""
-        self.hang_up()
+        if os.getpid() == self._process:
+            # The child of a fork would end its parent's connection.
+            self.hang_up()
         self._socket.close()
 
 
+def descriptors_close(*descriptors: int) -> None:
+    """Closes them."""
+    for each in descriptors:
+        os.close(each)
+
+
 class Pty(Transport):
-    """A pseudo-terminal: another program opens `name`, as it would a serial line."""
+    """A pseudo-terminal: another program opens `name`, as it would a serial line. Not on Windows.
+
+    Bytes pass unchanged both ways. The line stays up when the other program closes it.
+
+    Raises
+    ------
+    OSError
+        The system has none to give.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         import pty
         import tty
 
-        self._own, self._other = pty.openpty()
-        tty.setraw(self._other)
-        self.name: str = os.ttyname(self._other)
+        self._own, other = pty.openpty()
+        self._closing = weakref.finalize(self, descriptors_close, self._own, other)
+        self._closing.atexit = False
+        self._is_hung_up = False
+        os.set_blocking(self._own, False)
+        tty.setraw(other)
+        self.name: str = os.ttyname(other)
         """The path of its other end."""
 
     def send(self, data: bytes) -> None:
-        """Takes bytes to the other end."""
+        """Takes bytes to the other end; waits while it has no room."""
         while data:
-            data = data[os.write(self._own, data):]
+            if self._is_hung_up or self._own < 0:
+                raise ConnectionAbortedError("the line was hung up")
+            try:
+                data = data[os.write(self._own, data):]
+            except BlockingIOError:
+                # So long that it costs nothing, so short that a hang-up is soon seen.
+                room = select.poll()
+                room.register(self._own, select.POLLOUT)
+                room.poll(50)
+
+    def hang_up(self) -> None:
+        """Ends what waits in `send`."""
+        self._is_hung_up = True
 
     def fileno(self) -> int | None:
         """Its own end."""
@@ -219,6 +300,8 @@ class Pty(Transport):
         """Reads what is there."""
         try:
             data = os.read(self._own, 65536)
+        except BlockingIOError:
+            return
         except OSError:
             data = b""
         if data:
@@ -228,10 +311,8 @@ class Pty(Transport):
 
     def close(self) -> None:
         """Closes both ends."""
-        if self._own >= 0:
-            os.close(self._own)
-            os.close(self._other)
-            self._own = self._other = -1
+        self._own = -1
+        self._closing()
 
 
 class Service:
@@ -245,19 +326,30 @@ class Service:
         self.woken.setblocking(False)
         self.waker.setblocking(False)
         self.thread = threading.Thread(target=self.run, name="pybuf ras", daemon=True)
-        service_set(machine, self, self.waker.fileno())
         self.thread.start()
+        try:
+            service_set(machine, self, self.waker.fileno())
+        except BaseException:
+            self.stop()
+            raise
+        services.add(self)
 
     def wake(self) -> None:
         """Makes the thread look again."""
         try:
             self.waker.send(b"x")
         except OSError:
-            # It is full: the thread will look.
+            # It is full: the thread will look. Or closed: it looks no more.
             return
 
+    def forget(self) -> None:
+        """In the child of a fork: there is no thread."""
+        self.is_stopping = True
+        self.woken.close()
+        self.waker.close()
+
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, and waits for that."""
         self.is_stopping = True
         self.wake()
         if threading.current_thread() is not self.thread:
@@ -274,7 +366,10 @@ class Service:
             for key in found:
                 port = key.data and key.data()
                 if port is not None and not self.is_stopping:
-                    port.transport.on_readable()
+                    try:
+                        port.transport.on_readable()
+                    except BaseException:
+                        transport_raised(port)
                 elif key.data is None:
                     self.woken.recv(4096)
                 del port
@@ -289,9 +384,14 @@ class Service:
             return 0.0
         timeout = run_due(machine)
         for port in list(self.ports):
-            descriptor = port.transport.fileno()
-            if descriptor is not None and not port.is_full and not port.status:
-                polled.register(descriptor, selectors.EVENT_READ, weakref.ref(port))
+            if port.is_full or port.status:
+                continue
+            try:
+                descriptor = port.transport.fileno()
+                if descriptor is not None:
+                    polled.register(descriptor, selectors.EVENT_READ, weakref.ref(port))
+            except BaseException:
+                transport_raised(port)
         if sys.platform == "win32":
             # Nobody can wake it there.
             return 0.05 if timeout is None else min(timeout, 0.05)
@@ -299,14 +399,29 @@ class Service:
 
 
 making = threading.Lock()
+services: weakref.WeakSet[Service] = weakref.WeakSet()
+
+
+@atexit.register
+def services_stop() -> None:
+    """The interpreter ends: a thread would find modules without names."""
+    for service in list(services):
+        service.stop()
+
+
+def services_forget() -> None:
+    """In the child of a fork."""
+    for service in after_fork():
+        service.forget()
+
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=making.release)
-    os.register_at_fork(after_in_child=after_fork)
+    os.register_at_fork(after_in_child=services_forget)
 
 
 class Ras:
-    """RAS of a machine: `machine.ras`."""
+    """RAS of a machine, `machine.ras`: where its ports and sessions are opened. Any thread may."""
 
     def __init__(self, machine: MachineBase) -> None:
         self._machine = machine
@@ -326,6 +441,8 @@ class Ras:
 
         Raises
         ------
+        TypeError
+            `transport` is none.
         ValueError
             The machine is closed, or the transport has a port.
         """
@@ -411,6 +528,7 @@ class buffer:  # noqa: N801
 
 # ---- custom scripts ---------------------------------------------------------------------------------------------
 
+SLICE_SECONDS = 0.05
 NAMES = ("RasGetBuffer", "RasFreeBuffer", "RasSendBuffer", "RasReceiveBuffer", "RasRetrieveBuffer")
 
 
@@ -546,8 +664,8 @@ def run_script(
     Raises
     ------
     OSError
-        The library cannot be loaded.
-    ValueError
+        The library cannot be loaded; FileNotFoundError: it is not there.
+    TypeError, ValueError
         It has no RasCustomScriptExecute, or another argument cannot be used.
     RasError
         64 sessions are open.
@@ -558,6 +676,10 @@ def run_script(
 
     Notes
     -----
+    The last parameter, pvReserved in the header, is a RASCUSTOMSCRIPTEXTENSIONS of 12 bytes with the pointer of
+    RasSetCommSettings; hWnd is NULL. What the script leaves in szUserName, szPassword and szDomain is in the result
+    whatever it answered; RAS resumes dialling on ERROR_SUCCESS.
+
     The script runs on a thread of its own, one of C without the GIL, and its library stays loaded. A library that
     exports a variable ``const pybuf_api *pybuf`` finds the table of pybuf.h in it: events for RasReceiveBuffer, above
     all. Its thread has entered the port's machine.
@@ -568,8 +690,18 @@ def run_script(
         raise ValueError(f"abi is {abi!r}; it is 'platform' or 'ms'")
     if abi == "ms" and platform.machine() not in ("x86_64", "AMD64"):
         raise ValueError("abi='ms' is a convention of x86-64, which this processor is not")
+    for name, text in (("phonebook", phonebook), ("entry", entry), ("user_name", user_name), ("password", password),
+                       ("domain", domain)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} is a str, not {type(text).__name__} ({text!r})")
+        if "\0" in text:
+            raise ValueError(f"{name} has a NUL, where a script would see its end")
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout is {timeout!r}; it is seconds, 0 or more, or None")
     if port is None:
         port = Ras(current_machine()).open_port()
+    if not isinstance(port, Port):
+        raise TypeError(f"port is a Port or None, not {type(port).__name__} ({port!r})")
     params = RASDIALPARAMSW(dwSize=ctypes.sizeof(RASDIALPARAMSW))
     params.put("szEntryName", entry)
     params.put("szUserName", user_name)
@@ -599,8 +731,10 @@ def run_script(
         with port.machine:
             answer = script(port, phonebook, entry, *(getattr(session, name) for name in NAMES), None, given,
                             Extensions(session))
-        if not isinstance(answer, int):
-            raise TypeError(f"the script answered {answer!r}; it answers a status, an int")
+        try:
+            answer = operator.index(answer) & 0xFFFFFFFF
+        except TypeError:
+            raise TypeError(f"the script answered {answer!r}; it answers a status, an int") from None
         for name in ("szUserName", "szPassword", "szDomain"):
             params.put(name, getattr(given, name))
         return answer
@@ -618,10 +752,10 @@ def run_script(
     interrupt = waited_for(ended, port, timeout)
     unfreed = session.live()
     session.end()
+    if interrupt is not None:
+        raise interrupt from (raised[0] if raised else None)
     if raised:
         raise raised[0]
-    if interrupt is not None:
-        raise interrupt
     status = int(found[0])
     if status in RasStatus._value2member_map_:
         status = RasStatus(status)
@@ -634,8 +768,12 @@ def waited_for(ended: threading.Event, port: Port, timeout: float | None) -> Key
     interrupt = None
     while True:
         try:
-            if ended.wait(None if until is None else max(0.0, until - time.monotonic())):
+            # In slices: a Ctrl-C that comes when a wait is about to begin does not end it.
+            left = SLICE_SECONDS if until is None else until - time.monotonic()
+            if ended.wait(max(0.0, min(left, SLICE_SECONDS))):
                 return interrupt
+            if until is None or left > SLICE_SECONDS:
+                continue
             until = None
             port.hang_up()
         except KeyboardInterrupt as caught:
@@ -645,9 +783,13 @@ def waited_for(ended: threading.Event, port: Port, timeout: float | None) -> Key
             port.hang_up()
 
 
-def script_function(path: str) -> int:
+def script_function(path: str | bytes) -> int:
     """The address of a library's RasCustomScriptExecute."""
-    library = ctypes.CDLL(path)
+    path = os.fsdecode(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, "there is no such library", path)
+    # A name without a folder would be looked for among the system's libraries.
+    library = ctypes.CDLL(os.path.abspath(path))
     try:
         function = library.RasCustomScriptExecute
     except AttributeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class Refusal(click.ClickException):
 
 def _server(_: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
     host, _colon, port = value.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
         raise Refusal(f"--tcp {value}: expected HOST:PORT, such as localhost:2323")
     return host.strip("[]"), int(port)
 
@@ -30,7 +31,8 @@ def _server(_: click.Context, parameter: click.Parameter, value: str) -> tuple[s
 @click.option("--password", default="", envvar="PYBUF_RAS_PASSWORD", show_envvar=True,
               help="The password; better in the environment than on the command line.")
 @click.option("--domain", default="", help="The domain that it starts with.")
-@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds after which the port is hung up.")
+@click.option("--timeout", type=click.FloatRange(min=0, max=1e9, min_open=True),
+              help="Seconds that connecting may take, and after which the port is hung up.")
 @click.option("--abi", type=click.Choice(["platform", "ms"]), default="platform", show_default=True,
               help="The calling convention of the library.")
 def ras_run(
@@ -44,19 +46,25 @@ def ras_run(
     """
     from pybuf import Machine, ras
 
-    if not library.exists():
+    if not library.is_file():
         raise Refusal(f"{library}: there is no such file")
+    if timeout is not None and math.isnan(timeout):
+        raise Refusal("--timeout nan: expected seconds")
     machine = Machine()
     try:
         transport = ras.Tcp(*server, timeout=timeout)
+    except UnicodeError:
+        raise Refusal(f"--tcp {server[0]}:{server[1]}: this cannot be the name of a host") from None
     except OSError as failure:
         raise Refusal(f"--tcp {server[0]}:{server[1]}: {failure.strerror or failure}") from None
     try:
         result = ras.run_script(
             library.resolve(), port=machine.ras.open_port(transport), phonebook=phonebook, entry=entry, user_name=user,
             password=password, domain=domain, timeout=timeout, abi=abi)
-    except (OSError, ValueError) as failure:
-        raise Refusal(f"{library}: {failure}") from None
+    except OSError as failure:
+        raise Refusal(f"{library}: {failure.strerror or failure}") from None
+    except ValueError as failure:
+        raise Refusal(str(failure)) from None
     finally:
         machine.close()
     click.echo(f"status     {result.status!s} ({int(result.status)})")

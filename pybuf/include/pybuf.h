@@ -1311,6 +1311,24 @@ typedef struct pybuf_api {
     BOOL (*CloseHandle)(pybuf_machine *machine, HANDLE event);
 } pybuf_api;
 
+/* The same as functions, for a file that has the table in a variable `pybuf`: const pybuf_api *pybuf; a library of a
+ * custom script exports that variable, and whoever runs the script puts the table there. Those in capitals have the
+ * signatures of Windows, and act on the machine that this thread entered. */
+#define PYBUF_CreateEvent(attributes, is_manual_reset, is_set, name) \
+    (pybuf->CreateEvent(pybuf->machine_current(), (attributes), (is_manual_reset), (is_set), (name)))
+#define PYBUF_SetEvent(event) (pybuf->SetEvent(pybuf->machine_current(), (event)))
+#define PYBUF_ResetEvent(event) (pybuf->ResetEvent(pybuf->machine_current(), (event)))
+#define PYBUF_WaitForSingleObject(event, milliseconds) \
+    (pybuf->WaitForSingleObject(pybuf->machine_current(), (event), (milliseconds)))
+#define PYBUF_CloseHandle(event) (pybuf->CloseHandle(pybuf->machine_current(), (event)))
+#define pybuf_machine_enter(machine) (pybuf->machine_enter(machine))
+#define pybuf_machine_current() (pybuf->machine_current())
+#define pybuf_get_last_error() (pybuf->get_last_error())
+#define pybuf_set_last_error(error) (pybuf->set_last_error(error))
+#define pybuf_irql_raise(irql) (pybuf->irql_raise(irql))
+#define pybuf_irql_lower(irql) (pybuf->irql_lower(irql))
+#define pybuf_physical_address(machine, address) (pybuf->physical_address((machine), (address)))
+
 #ifdef Py_PYTHON_H
 /* The table, or NULL with ImportError set. Needs the GIL. */
 static inline const pybuf_api *pybuf_import(void) {

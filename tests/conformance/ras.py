@@ -1,9 +1,16 @@
 """Scenarios of the RAS rows. See conftest.py."""
 
 import ctypes
+import shlex
+import subprocess
+import sysconfig
+import tempfile
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 
 from conformance import World, row
+from doors import IS_X86_64
 
 import pybuf
 import pybuf.ras
@@ -598,15 +605,44 @@ def sets_the_line_with_something_reserved(world: World):
     return world.RasSetCommSettings(port, Settings(8, 0, 0, 8, 0), 1)
 
 
+@cache
+def library(abi: str) -> Path:
+    """script.c, compiled in a convention."""
+    made = Path(tempfile.mkdtemp(prefix="pybuf-script-")) / f"{abi}.so"
+    done = subprocess.run([*shlex.split(sysconfig.get_config_var("CC") or "cc"), "-shared", "-fPIC", "-Wall", "-Wextra",
+                           "-Werror", f"-I{pybuf.get_include()}", *(["-DPYBUF_MS_ABI"] if abi == "ms" else []),
+                           str(Path(__file__).with_name("script.c")), "-o", str(made)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def in_python(port, phonebook, entry, get, free, send, receive, retrieve, window, params, extensions):
+    assert (phonebook, entry, window, params.szEntryName, extensions.dwSize) == ("b", "€", None, "€", 12)
+    status = int(params.szUserName)
+    _, buffer, size = get(10)
+    assert (size, send(port, buffer, size), retrieve(port, buffer)[0]) == (10, 0, 610)
+    assert (receive(port, buffer, 0, None)[0], free(buffer), free(buffer)) == (607, 0, 610)
+    params.szUserName, params.szPassword, params.szDomain = "taken", "over", "HERE"
+    return status
+
+
+def script(world: World, status: int):
+    """What a script answers, in each convention that it can have."""
+    for abi in ("platform", "ms") if world.door.form == "library" and IS_X86_64 else ("platform",):
+        port, peer = memory(world)
+        result = pybuf.ras.run_script(
+            library(abi) if world.door.form == "library" else in_python, port=port, phonebook="b", entry="€",
+            user_name=str(status), abi=abi)
+        assert result[1:] == ("taken", "over", "HERE", [])
+        assert len(peer.received) == 10
+    return (result.status,)
+
+
 @row(52)
-def script_is_done(run):
-    result = run(0)
-    assert result[1:] == ("taken", "over", "HERE", [])
-    return result
+def script_is_done(world: World):
+    return script(world, 0)
 
 
 @row(53)
-def script_answers_any_code(run):
-    result = run(631)
-    assert result[1:] == ("taken", "over", "HERE", [])
-    return result
+def script_answers_any_code(world: World):
+    return script(world, 631)

@@ -36,7 +36,7 @@ static DWORD await(line *l, const char *text, char *before) {
         status = l->receive(l->port, l->buffer, &size, 30000, l->event);
         if (status != ERROR_SUCCESS)
             return status;
-        pybuf->WaitForSingleObject(pybuf->machine_current(), l->event, INFINITE);
+        PYBUF_WaitForSingleObject(l->event, INFINITE);
         status = l->retrieve(l->port, l->buffer, &size);
         if (status != ERROR_SUCCESS)
             return status;
@@ -98,9 +98,9 @@ EXPORTED DWORD WINAPI RasCustomScriptExecute(
     status = pfnRasGetBuffer(&l.buffer, &l.room);
     if (status != ERROR_SUCCESS)
         return status;
-    l.event = pybuf->CreateEvent(pybuf->machine_current(), NULL, 0, 0, NULL);
+    l.event = PYBUF_CreateEvent(NULL, 0, 0, NULL);
     status = log_in(&l, pRasDialParams);
-    pybuf->CloseHandle(pybuf->machine_current(), l.event);
+    PYBUF_CloseHandle(l.event);
     pfnRasFreeBuffer(l.buffer);
     return status;
 }

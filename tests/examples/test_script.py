@@ -127,18 +127,25 @@ def test_command_runs_the_example(server, example, abi):
 
 def test_command_refuses_what_it_cannot_use(tmp_path, server, example):
     def refused(*arguments):
-        done = subprocess.run([sys.executable, "-m", "pybuf", "ras-run", *arguments], capture_output=True, text=True,
-                              timeout=60)
-        assert done.returncode == 2
+        done = subprocess.run([sys.executable, "-m", "pybuf", "ras-run", *map(str, arguments)], capture_output=True,
+                              text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
         return done.stderr
 
-    address = f"localhost:{server.address[1]}"
-    assert "expected HOST:PORT" in refused(str(example["platform"]), "--tcp", "localhost")
-    assert "no such file" in refused(str(tmp_path / "missing.so"), "--tcp", address)
-    assert "localhost:1" in refused(str(example["platform"]), "--tcp", "localhost:1")
+    library, address = example["platform"], f"localhost:{server.address[1]}"
+    for wrong in ("localhost", "localhost:", ":2323", "localhost:0", "localhost:65536", "localhost:http"):
+        assert "expected HOST:PORT" in refused(library, "--tcp", wrong)
+    for wrong in (tmp_path / "missing.so", tmp_path):
+        assert "no such file" in refused(wrong, "--tcp", address)
+    assert "localhost:1" in refused(library, "--tcp", "localhost:1")
+    assert "name of a host" in refused(library, "--tcp", "a" * 300 + ":2323")
+    assert "seconds" in refused(library, "--tcp", address, "--timeout", "nan")
+    assert "szUserName" in refused(library, "--tcp", address, "--user", "a" * 257)
+    assert "test_script.py" in refused(__file__, "--tcp", address)
     (tmp_path / "empty.c").write_text("int nothing;")
-    assert "exports no RasCustomScriptExecute" in refused(
-        str(compiled(tmp_path / "empty.c", tmp_path)), "--tcp", address)
+    assert "exports no RasCustomScriptExecute" in refused(compiled(tmp_path / "empty.c", tmp_path), "--tcp", address)
 
 
 def test_python_script_gets_the_eleven_parameters(machine):
@@ -189,12 +196,63 @@ def test_script_that_raises(machine):
 
 def test_arguments_that_cannot_be_used(machine, tmp_path):
     port = machine.ras.open_port()
-    with pytest.raises(ValueError, match="abi"):
-        run_script(lambda *parameters: 0, port=port, abi="stdcall")
-    with pytest.raises(ValueError, match="szDomain"):
-        run_script(lambda *parameters: 0, port=port, domain="D" * 16)
-    with pytest.raises(OSError, match="missing"):
+
+    def script(*parameters):
+        raise AssertionError("not called")
+
+    for wrong, error, word in (
+        ({"abi": "stdcall"}, ValueError, "abi"), ({"domain": "D" * 16}, ValueError, "szDomain"),
+        ({"user_name": "a\0b"}, ValueError, "user_name"), ({"phonebook": None}, TypeError, "phonebook"),
+        ({"password": b"x"}, TypeError, "password"), ({"timeout": -1}, ValueError, "timeout"),
+        ({"timeout": float("nan")}, ValueError, "timeout"), ({"timeout": "5"}, TypeError, ">="),
+        ({"port": port.handle}, TypeError, "port"),
+    ):
+        with pytest.raises(error, match=word):
+            run_script(script, **{"port": port, **wrong})
+    with pytest.raises(FileNotFoundError, match="no such library"):
         run_script(tmp_path / "missing.so", port=port)
+    with pytest.raises(TypeError):
+        run_script(5, port=port)
+    port.close()
+    with pytest.raises(ValueError, match="no open port"):
+        run_script(script, port=port)
+
+
+def test_library_in_the_current_folder_needs_no_path(machine, example, monkeypatch):
+    monkeypatch.chdir(example["platform"].parent)
+    result = run_script(example["platform"].name, port=machine.ras.open_port(), timeout=0)
+    assert result.status is pybuf.RasStatus.ERROR_USER_DISCONNECTION
+
+
+@pytest.mark.parametrize(("answer", "status"), [(True, 1), (-1, 0xFFFFFFFF), (2**32 + 631, 631)])
+def test_answer_is_a_dword(machine, answer, status):
+    assert run_script(lambda *parameters: answer, port=machine.ras.open_port(), timeout=1e300).status == status
+
+
+def test_sixty_fifth_script_is_refused(machine):
+    port = machine.ras.open_port()
+    sessions = [machine.ras.open_session(port) for _ in range(64)]
+    with pytest.raises(pybuf.RasError, match="64 sessions"):
+        run_script(lambda *parameters: 0, port=port)
+    sessions.pop().end()
+    assert run_script(lambda *parameters: 0, port=port).status == 0
+
+
+def test_scripts_run_beside_one_another(machine, server, example):
+    results = []
+
+    def work(abi):
+        port = machine.ras.open_port(ras.Memory(lambda peer, data: peer.send(
+            {b"ada\r": b"password: ", b"countess\r": b"domain ENGINES\r\n"}[data])))
+        port.transport.peer.send(b"login: ")
+        results.append(run_script(example[abi], port=port, user_name="ada", password="countess", abi=abi))
+
+    threads = [threading.Thread(target=work, args=(abi,)) for abi in ABIS * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [(0, "ada", "countess", "ENGINES", [])] * 4 * len(ABIS)
 
 
 def test_interrupt_hangs_up_and_waits(machine):
@@ -213,4 +271,18 @@ def test_interrupt_hangs_up_and_waits(machine):
     with pytest.raises(KeyboardInterrupt):
         run_script(script, port=port)
     assert ended == [631]
+    assert machine.live() == []
+
+
+def test_interrupt_is_not_lost_when_the_script_raises(machine):
+    def script(handle, phonebook, entry, get, free, send, receive, retrieve, *others):
+        event = pybuf.Event()
+        assert receive(handle, get(10)[1], 0xFFFFFFFF, event)[0] == 0
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        assert event.wait(30)
+        raise KeyError("hung up")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_script(script, port=machine.ras.open_port())
+    assert isinstance(caught.value.__cause__, KeyError)
     assert machine.live() == []

@@ -1,9 +1,19 @@
 """RAS given what it does not expect: a status where one is documented, an exception where not, and nothing lost."""
 
+import random
+
 import pytest
 
 import pybuf
-from pybuf import RasFreeBuffer, RasGetBuffer, ras
+from pybuf import (
+    RasFreeBuffer,
+    RasGetBuffer,
+    RasReceiveBuffer,
+    RasRetrieveBuffer,
+    RasSendBuffer,
+    RasSetCommSettings,
+    ras,
+)
 
 
 @pytest.fixture
@@ -122,3 +132,99 @@ def test_numbered_machine_numbers_its_buffers():
             RasGetBuffer(size)
         assert {block.size: block.sequence for block in machine.live()} == {10: 1, 20: 2}
     machine.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_integers_as_handles_addresses_sizes_and_events(machine, seed):
+    port = machine.ras.open_port()
+    session = machine.ras.open_session(port)
+    _, buffer, _ = RasGetBuffer(10)
+    rng = random.Random(seed)
+    known = [port.handle, buffer.address, buffer.address + 1, buffer.address - 16, 0, -1, 2**32, 2**64 - 1]
+
+    def number():
+        return rng.choice(known) + rng.choice([0, 0, 1, 4, 1 << 20]) if rng.random() < 0.5 else rng.getrandbits(64)
+
+    for _ in range(2000):
+        given = [number() & 2**64 - 1 for _ in range(3)]
+        # The one that is good is not to be freed here, nor the one event there could be.
+        for free in (RasFreeBuffer, session.RasFreeBuffer):
+            if given[0] != buffer.address:
+                assert free(given[0]) == 610
+        where = rng.choice([pybuf, session])
+        assert where.RasSendBuffer(given[0], given[1], given[2] & 2**32 - 1) in (0, 601, 610)
+        assert where.RasReceiveBuffer(given[0], given[1], given[2] & 2**32 - 1, given[2])[0] in (601, 607, 610)
+        assert where.RasRetrieveBuffer(given[0], given[1])[0] in (601, 610)
+        assert where.RasSetCommSettings(given[0], pybuf.RasCommSettings(), given[1]) in (0, 87, 601)
+    assert [block.address for block in machine.live()] == [buffer.address]
+
+
+def test_another_machines_event_session_and_buffer(machine):
+    other = pybuf.Machine(clock="manual")
+    port = machine.ras.open_port()
+    session = other.ras.open_session(other.ras.open_port())
+    _, foreign, _ = session.RasGetBuffer(10)
+    with ras.buffer(10) as buffer:
+        assert RasReceiveBuffer(port, buffer, 0, pybuf.Event(other))[0] == 607
+        assert RasSendBuffer(port, foreign, 1) == 610
+        assert session.RasSendBuffer(port, foreign, 1) == 601
+        assert session.RasFreeBuffer(buffer) == 610
+    other.close()
+
+
+def test_callback_that_sends_again_without_end(machine):
+    def again(peer, data):
+        RasSendBuffer(port, buffer, 1)
+
+    port = machine.ras.open_port(ras.Memory(again))
+    _, buffer, _ = RasGetBuffer(1)
+    with pytest.raises(RecursionError):
+        RasSendBuffer(port, buffer, 1)
+    assert port.status == pybuf.RasStatus.ERROR_HARDWARE_FAILURE
+
+
+def test_callback_that_ends_what_it_is_called_by(machine):
+    def end(peer, data):
+        session.end()
+        port.close()
+
+    port = machine.ras.open_port(ras.Memory(end))
+    session = machine.ras.open_session(port)
+    _, buffer, _ = session.RasGetBuffer(1)
+    assert session.RasSendBuffer(port, buffer, 1) == 0
+    assert session.RasSendBuffer(port, buffer, 1) == 601
+    assert RasSendBuffer(port, buffer, 1) == 601
+    assert machine.live() == []
+
+
+def test_guest_that_ends_the_session_while_it_gets_a_buffer():
+    def on_map(address, size):
+        session.end()
+
+    machine = pybuf.Machine(clock="manual", memory=pybuf.Guest(
+        pybuf.AddressSpace(0x2000_0000, 1 << 26, on_map=on_map), on_write=lambda address, data: None))
+    session = machine.ras.open_session(machine.ras.open_port())
+    assert session.RasGetBuffer(10) == (pybuf.RasStatus.ERROR_OUT_OF_BUFFERS, None, 10)
+    assert machine.live() == []
+    assert machine.check() is None
+    machine.close()
+
+
+def test_numbers_that_end_no_connection(machine):
+    port = machine.ras.open_port()
+    for status in (0, 600, 2**32):
+        with pytest.raises(ValueError, match="failure"):
+            port.drop(status)
+    assert port.status == 0
+    for wrong in (None, "x"):
+        with pytest.raises(TypeError, match="transport"):
+            machine.ras.open_port(wrong or 5)
+    with pytest.raises(ValueError, match="already"):
+        machine.ras.open_port(port.transport)
+    with pytest.raises(RuntimeError, match="once"):
+        port.__init__(machine, port.transport)
+    for session in (None, port.handle):
+        with pytest.raises(TypeError, match="port"):
+            machine.ras.open_session(session)
+    port.close()
+    assert RasSetCommSettings(port, None) == RasRetrieveBuffer(port, None)[0] == 601

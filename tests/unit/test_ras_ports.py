@@ -1,8 +1,11 @@
 """Ports, what they are connected to, and sessions."""
 
+import ctypes
 import gc
 import os
 import socket
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 
@@ -223,17 +226,216 @@ def test_closed_machine_ends_sessions_and_ports():
         machine.ras.open_port()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def in_child(work):
+    """Whether a child of a fork got through."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_ports_are_not_connected_in_the_child_of_a_fork(server):
     machine = pybuf.Machine()
     port = machine.ras.open_port(ras.Tcp(*server.getsockname()))
     peer, _ = server.accept()
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if port.status == 619 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def child():
+        with machine:
+            event, (_, buffer, _) = pybuf.Event(machine), RasGetBuffer(10)
+            is_down = port.status == send(port, b"1") == receive(port) == 619
+            # What polls is made anew for the child.
+            again = machine.ras.open_port()
+            is_over = RasReceiveBuffer(again, buffer, 10, event)[0] == 0 and event.wait(30)
+            return is_down and is_over and RasRetrieveBuffer(again, buffer)[0] == 638 and machine.check() is None
+
+    assert in_child(child)
     assert port.status == 0
     peer.close()
+    machine.close()
+
+
+def test_child_that_closes_a_port_leaves_its_parent_connected(server):
+    machine = pybuf.Machine()
+    port = machine.ras.open_port(ras.Tcp(*server.getsockname()))
+    peer, _ = server.accept()
+    with peer, machine:
+        assert in_child(lambda: port.close() is machine.close())
+        assert send(port, b"still here") == 0
+        assert peer.recv(100) == b"still here"
+        peer.sendall(b"yes")
+        assert receive(port) == b"yes"
+    machine.close()
+
+
+@pytest.mark.parametrize("keep", ["", "import sys; sys.keep = machine, port, session, event, buffer"])
+def test_interpreter_ends_with_a_port_that_is_polled_and_an_open_session(server, keep):
+    program = f"""
+import pybuf
+from pybuf import ras
+machine = pybuf.Machine()
+port = machine.ras.open_port(ras.Tcp("127.0.0.1", {server.getsockname()[1]}))
+session = machine.ras.open_session(port)
+event = pybuf.Event(machine)
+buffer = session.RasGetBuffer(10)[1]
+assert session.RasReceiveBuffer(port, buffer, 1_000_000, event)[0] == 0
+{keep}
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_thread_that_polls_ends_with_the_machine(machine):
+    def polling():
+        return [thread for thread in threading.enumerate() if thread.name == "pybuf ras"]
+
+    before = len(polling())
+    other = pybuf.Machine()
+    ports = [other.ras.open_port(ras.Pty()) for _ in range(3)]
+    assert len(polling()) == before + 1
+    other.close()
+    assert len(polling()) == before
+    assert all(port.is_closed for port in ports)
+
+
+def test_closing_a_machine_closes_its_transports_once():
+    class Kept(ras.Transport):
+        closed = 0
+
+        def close(self):
+            self.closed += 1
+            machine.close()
+            self.port.close()
+            raise KeyError("told to sys.unraisablehook")
+
+    machine = pybuf.Machine(clock="manual")
+    ports = [machine.ras.open_port(Kept()) for _ in range(2)]
+    told = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: told.append(unraisable.exc_type)
+    try:
+        machine.close()
+    finally:
+        sys.unraisablehook = before
+    assert [port.transport.closed for port in ports] == [1, 1]
+    assert told == [KeyError] * 2
+    lines = pybuf.Machine(clock="manual")
+    line = lines.ras.open_port(ras.Pty())
+    descriptor = line.transport.fileno()
+    lines.close()
+    assert line.transport.fileno() is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_threads_that_close_the_same_port_and_machine(machine):
+    for _ in range(50):
+        other = pybuf.Machine(clock="manual")
+        port = other.ras.open_port()
+        together = threading.Barrier(4)
+        raised = []
+
+        def work(close, together=together, raised=raised):
+            together.wait()
+            try:
+                close()
+            except BaseException as error:
+                raised.append(error)
+
+        threads = [threading.Thread(target=work, args=(each,)) for each in (port.close, other.close) * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert raised == []
+        assert port.is_closed
+        assert other.is_closed
+
+
+def test_machine_is_closed_while_what_is_due_on_a_real_clock_happens():
+    entered, closing = threading.Event(), threading.Event()
+
+    class Events:
+        def is_valid(self, handle):
+            return True
+
+        def signal(self, handle):
+            entered.set()
+            closing.wait(30)
+
+    machine = pybuf.Machine(events=Events())
+    with machine:
+        port = machine.ras.open_port()
+        assert RasReceiveBuffer(port, RasGetBuffer(1)[1], 1, 1)[0] == 0
+    assert entered.wait(30)
+    timer = threading.Timer(0.05, closing.set)
+    timer.start()
+    machine.close()
+    timer.join()
+    assert machine.is_closed
+
+
+def test_transport_that_raises_when_it_is_polled_fails_alone(machine, server, monkeypatch):
+    told = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+
+    class Broken(ras.Transport):
+        def __init__(self, descriptor):
+            super().__init__()
+            self.descriptor = descriptor
+
+        def fileno(self):
+            if self.descriptor is None and self.port is not None:
+                raise ValueError("no descriptor")
+            return 1 << 20 if self.descriptor is None else self.descriptor
+
+        def on_readable(self):
+            raise KeyError("not read")
+
+    out, into = os.pipe()
+    os.write(into, b"x")
+    good = machine.ras.open_port(ras.Tcp(*server.getsockname()))
+    peer, _ = server.accept()
+    read = machine.ras.open_port(Broken(out))
+    assert receive(read) == pybuf.RasStatus.ERROR_HARDWARE_FAILURE
+    with pytest.raises(ValueError, match="no descriptor"):
+        machine.ras.open_port(Broken(None))
+    with peer:
+        peer.sendall(b"still polled")
+        assert receive(good) == b"still polled"
+    assert told == [KeyError]
+    os.close(out)
+    os.close(into)
+
+
+def test_hanging_up_ends_what_waits_for_room_on_a_line(machine):
+    port = machine.ras.open_port(ras.Pty())
+    answered = []
+
+    def work():
+        with machine:
+            while not (status := send(port, b"x" * 1500)):
+                pass
+            answered.append(status)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    port.hang_up()
+    thread.join()
+    assert answered == [pybuf.RasStatus.ERROR_PORT_DISCONNECTED]
+    assert receive(port) == pybuf.RasStatus.ERROR_USER_DISCONNECTION
+
+
+def test_what_a_session_held_serves_others_after_its_end():
+    machine = pybuf.Machine(clock="manual", ras_buffers=3, ras_bytes=3000)
+    with machine:
+        session = machine.ras.open_session(machine.ras.open_port())
+        assert [session.RasGetBuffer(1500)[0] for _ in range(3)] == [0, 0, 614]
+        assert RasGetBuffer(1)[0] == 614
+        session.end()
+        assert [RasGetBuffer(10)[0] for _ in range(4)] == [0, 0, 0, 614]
+        assert machine.check() is None
     machine.close()
 
 
@@ -293,7 +495,11 @@ def test_any_memory_that_cannot_be_read_is_no_buffer():
         assert RasSendBuffer(port, None, 1) == 610
         assert RasSendBuffer(port, b"hello", 5) == 0
         assert RasSendBuffer(port, b"hello", 6) == 610
-        assert port.transport.peer.received == b"hello"
+        assert RasSendBuffer(port, 0x1000, -1) == 610
+        assert pybuf.windll.pointers.RasSendBuffer(port.handle, 0x1000, 1) == 610
+        text = ctypes.create_string_buffer(b" and more" * 1000)
+        assert pybuf.windll.pointers.RasSendBuffer(port.handle, ctypes.addressof(text), 9000) == 0
+        assert port.transport.peer.received == b"hello" + b" and more" * 1000
     machine.close()
 
 
