@@ -3,7 +3,8 @@
 
 Every contender runs through the same machine code, whichever of the two signatures it has:
 
-* bare:   ``malloc(size)``, ``free(block)``, ``realloc(block, size)``, ``calloc(count, size)``, ``aligned(alignment, size)``
+* bare:   ``malloc(size)``, ``free(block)``, ``realloc(block, size)``, ``calloc(count, size)``,
+  ``aligned(alignment, size)``
 * pooled: the same behind the pool, ``alloc(pool, size)`` and so on
 
 A call site fills as many argument registers as the longer signature has, with the pool or with the

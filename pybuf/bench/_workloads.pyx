@@ -4,8 +4,8 @@
 What a seed decides is decided here, before anything is measured: the loops of ``_replay`` only follow the
 words. The same seed gives the same words on every machine. Nothing here may be shared between Python threads.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
@@ -102,7 +102,10 @@ cdef class Drawing:
             self.put(FREE, slot, 0)
 
     def fifo(self, uint64_t live, uint64_t low, uint64_t high, uint64_t count):
-        """``count`` times: free the oldest of the ``live`` slots and allocate it again. A multiple of ``live`` cycles."""
+        """``count`` times: free the oldest of the ``live`` slots and allocate it again.
+
+        For words that are played again and again, ``count`` is a multiple of ``live``.
+        """
         cdef uint64_t step
         for step in range(count):
             self.put(FREE, step % live, 0)
@@ -229,7 +232,7 @@ cdef class Drawing:
             total += live[kind]
         cdef uint64_t[::1] wanted = array("Q", bytes(8 * total))
         for kind in range(<uint64_t>sizes.shape[0]):
-            for number in range(live[kind]):
+            for _ in range(<Py_ssize_t>live[kind]):
                 wanted[slot] = sizes[kind]
                 slot += 1
         cdef uint32_t[::1] shuffled = self.order(total)

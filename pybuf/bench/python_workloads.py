@@ -88,7 +88,7 @@ def check(kind: str, size: int, seed: int) -> None:
     patterns = [draw.randbytes(size) for _ in range(CHECKED)]
     buffers = [some.take(size) for _ in patterns]
     for buffer, pattern in zip(buffers, patterns, strict=True):
-        with memoryview(buffer) as view:
+        with memoryview(buffer).cast("B") as view:
             view[:] = pattern
     for number, (buffer, pattern) in enumerate(zip(buffers, patterns, strict=True)):
         with memoryview(buffer) as view:
@@ -162,7 +162,7 @@ def _buffers(kind: str, p: Parameters, seed: int) -> Pass:
         def body() -> None:
             for _ in range(count):
                 buffer = allocate(size)
-                view = memoryview(buffer)
+                view = memoryview(buffer).cast("B")  # its own bytes are signed, and take no others
                 view[:end] = stamp
                 view.release()
     else:
@@ -316,7 +316,8 @@ async def _served(protocol: Callable[[], Any], p: Parameters, seed: int, is_prox
                     transport.pause_reading()  # until there is somewhere to send to
                     task = loop.create_task(connected(proxy, echo_port))
                     pending.add(task)
-                    task.add_done_callback(lambda done: (pending.discard(done), transport.resume_reading()))
+                    task.add_done_callback(pending.discard)
+                    task.add_done_callback(lambda _: transport.resume_reading())
 
                 proxy.connection_made = connection_made
                 return proxy
@@ -467,8 +468,9 @@ def run(
 ) -> dict[str, Any]:
     """A trial's answer: every contender prepared and checked, then ``rounds`` in random order.
 
-    ``contenders`` has the kind of buffers of each. Beside ``wall_ns``, ``cpu_ns`` and ``operations`` a round may hold ``misses`` and ``worst_ns``. A kind whose library is
-    not here is under "missing", one that changes bytes under "disqualified".
+    ``contenders`` has the kind of buffers of each. Beside ``wall_ns``, ``cpu_ns`` and ``operations`` a round may
+    hold ``misses`` and ``worst_ns``. A kind whose library is not here is under "missing", one that changes bytes
+    under "disqualified".
     """
     answer: dict[str, Any] = {"origins": {}, "rounds": []}
     ready: dict[str, Pass] = {}

@@ -22,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any, NotRequired, TypedDict
 
 from pybuf.bench import _replay
@@ -141,8 +143,10 @@ def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None) 
         bits, largest = bits | lane_bits, max(largest, lane_largest)
     operations = {operation for operation in range(4) if bits >> operation & 1}
     has_alignments = alignments is not None and re.search(rb"[\x05-\xff]", alignments) is not None
-    return _Score(plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
-                  has_alignments)  # fmt: skip
+    return _Score(
+        plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
+        has_alignments,
+    )
 
 
 def _recorded(order: Order) -> _Score:
@@ -155,7 +159,7 @@ def _recorded(order: Order) -> _Score:
 
 
 def _drawn(order: Order) -> _Score:
-    """Draw in a child, where there can be one: what drawing allocates and frees would shape the heap of this process."""
+    """Draw in a child, where there can be one: what drawing allocates would shape the heap of this process."""
     workload = find(order["workload"])
 
     def drawn() -> Plan:
@@ -287,27 +291,24 @@ class Player:
         """The way from nothing through one body, in parts: where each lane is afterwards, and what plays the part."""
         plan, lanes = self.score.plan, self.score.lanes
         if plan.way == "generations":
-            lane = lanes[0]
-            for first, last in zip([0, *plan.breaks], plan.breaks, strict=False):
-                yield [last], lambda first=first, last=last: self._generations([first, last], self.kind)  # type: ignore[misc]
+            for first, last in pairwise([0, *plan.breaks]):
+                yield [last], partial(self._generations, [first, last], self.kind)
             return
         if plan.way == "handoff":
             producer = lanes[0]
             yield [producer.start, 0], self.set_up
             length = producer.stop - producer.start
             stops = [length * sample // SAMPLES for sample in range(SAMPLES + 1)]
-            for first, last in zip(stops, stops[1:], strict=False):
+            for first, last in pairwise(stops):
                 spans = [(lane.start + first, lane.start + last) for lane in lanes]
-                yield [last for _, last in spans], lambda spans=spans: self._handed_over(spans)  # type: ignore[misc]
+                yield [last for _, last in spans], partial(self._handed_over, spans)
             return
-        marks = [
-            sorted({0, self.score.peak_word, *(lane.stop * sample // SAMPLES for sample in range(SAMPLES + 1))})
-            if len(lanes) == 1 else [lane.stop * sample // SAMPLES for sample in range(SAMPLES + 1)]
-            for lane in lanes
-        ]
-        for firsts, lasts in zip(zip(*marks, strict=True), list(zip(*marks, strict=True))[1:], strict=False):
+        stops_of = [[lane.stop * sample // SAMPLES for sample in range(SAMPLES + 1)] for lane in lanes]
+        if len(lanes) == 1:
+            stops_of = [sorted({*stops_of[0], self.score.peak_word})]
+        for firsts, lasts in pairwise(zip(*stops_of, strict=True)):
             spans = list(zip(firsts, lasts, strict=True))
-            yield list(lasts), lambda spans=spans: self._together(spans, self.kind)  # type: ignore[misc]
+            yield list(lasts), partial(self._together, spans, self.kind)
 
     def _together(self, spans: list[tuple[int, int]], kind: str, repeats: int = 1) -> tuple[int, int, float]:
         if self.team is not None:
@@ -399,7 +400,8 @@ def _unfit(order: Order, score: _Score, entry: Entry) -> str | None:
         if order["metric"] in ("check", "memory"):
             return "is the harness alone: it has no blocks to look at"
         if order["touch"] != "line" and score.largest > _replay.EMPTY_BYTES:
-            return f"has no more than {_replay.EMPTY_BYTES >> 20} MiB to touch; the largest block is of {score.largest:,} bytes"
+            most = _replay.EMPTY_BYTES
+            return f"has no more than {most:,} bytes to touch; the largest block is of {score.largest:,} bytes"
     return None
 
 
@@ -436,7 +438,9 @@ def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
         for made, freed in ends:
             live.append(sum(word >> 28 for word in sizes[freed:made]))
         return live
-    per_lane = [_replay.live_bytes(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)]
+    per_lane = [
+        _replay.live_bytes(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)
+    ]
     return [sum(live) for live in zip(*per_lane, strict=True)]
 
 
@@ -549,7 +553,7 @@ def _slab_bytes(player: Player) -> int | None:
 
 
 def _slab_map(player: Player) -> list[list[Any]]:
-    """[granule, "slab" or "run", class_bytes, live, blocks] for each granule in which a block begins, in address order."""
+    """[granule, "slab" or "run", class_bytes, live, blocks] of each granule in which a block begins, by address."""
     granules: dict[int, list[Any]] = {}
     shift = 16
     for block in _pool_of(player).live():
@@ -575,8 +579,8 @@ def run(order: Order) -> dict[str, Any]:
     """Do as ordered.
 
     Answers ``origins``, ``rounds`` and what the metric adds. A contender that cannot be had or has no place here is
-    under ``missing`` with the reason, one that fails under ``disqualified``, one some of whose functions are emulated under
-    ``emulated``.
+    under ``missing`` with the reason, one that fails under ``disqualified``; ``emulated`` has the functions that one
+    lacks.
     """
     pin(order["cpus"][0])
     if order["workload"] in WORKLOADS and WORKLOADS[order["workload"]].contenders:

@@ -128,7 +128,8 @@ def _repeated(
 
 def _steps(parameters: Parameters, limit: int, cycle: int = 1) -> int:
     """Steps of a body, two events each: a multiple of ``cycle``, and no more than ``events`` need."""
-    return max(1, min(limit, parameters["events"] // 2) // cycle) * cycle
+    events: int = parameters["events"]
+    return max(1, min(limit, events // 2) // cycle) * cycle
 
 
 def _lifo_pair(p: Parameters, seed: int, threads: int) -> Plan:
@@ -225,7 +226,7 @@ WORKLOADS: dict[str, Workload] = {
                  is_default=True, draw=_lifo_pair),
         Workload("random", "a random one of the live blocks freed, one of another size allocated", _MIX,
                  is_default=True, draw=_random),
-        Workload("size-table", "sizes, rates and live blocks of a table, by default of Google's fleet, scaled and clipped",
+        Workload("size-table", "sizes, rates and live blocks of a table, scaled and clipped; Google's fleet by default",
                  {"table": "", "live_bytes": 64 << 20, "clip": 256 << 10, "events": 262_144},
                  is_default=True, isolation="process", draw=_size_table),
         Workload("fifo", "the oldest of the live blocks freed, one of another size allocated", _MIX, draw=_fifo),

@@ -1,4 +1,4 @@
-"""The workloads: what is drawn, that every contender here can do every one, and what is found out about those that fail."""
+"""The workloads: what is drawn, that every contender here can do every one, and that those that fail are found out."""
 
 import ctypes
 import json
@@ -8,10 +8,11 @@ import subprocess
 import sys
 from array import array
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from pybuf.bench import _replay, _workloads, trial, workloads
+from pybuf.bench import _replay, _workloads, workloads
 from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT
 from pybuf.bench.workloads import WORKLOADS, WorkloadError
 from test_captures import pcap
@@ -171,7 +172,7 @@ def test_a_ramp_reaches_its_height_and_comes_down():
     top = heights.index(200)
     assert max(heights) == 200
     assert heights[-1] == 0
-    ups = [sum(a < b for a, b in zip(way, way[1:], strict=False)) / len(way) for way in (heights[:top], heights[top:])]
+    ups = [sum(a < b for a, b in pairwise(way)) / len(way) for way in (heights[:top], heights[top:])]
     assert 0.65 < ups[0] < 0.85     # not straight, but going one way
     assert 0.15 < ups[1] < 0.35
 
@@ -186,7 +187,8 @@ def test_the_mix_shifts_from_small_to_large():
 
 def test_a_table_keeps_its_population(tmp_path):
     (tmp_path / "t.csv").write_text("16, 100, 3000\n64, 10, 500\n4096, 0.1, 10\n100000, 0.01, 1\n")
-    plan = drawn("size-table", {"table": str(tmp_path / "t.csv"), "live_bytes": 400_000, "clip": 50_000, "events": 8192})
+    given = {"table": str(tmp_path / "t.csv"), "live_bytes": 400_000, "clip": 50_000, "events": 8192}
+    plan = drawn("size-table", given)
     ((start, stop),) = plan.bodies
     words = words_of(plan.lanes[0])
     table = Table().follow(words[:start])
@@ -222,7 +224,7 @@ def test_a_producer_and_a_consumer_go_round_the_same_ring():
 def test_each_generation_frees_all_that_the_one_before_left():
     plan = drawn("outliving", TINY["outliving"])
     words = words_of(plan.lanes[0])
-    for first, last in zip(plan.breaks, plan.breaks[1:], strict=False):
+    for first, last in pairwise(plan.breaks):
         freed = [slot for operation, slot, _ in words[first:last] if operation == FREE]
         assert sorted(freed) == list(range(50))
         assert freed != sorted(freed)
@@ -296,6 +298,13 @@ def test_every_touch_and_two_threads(ask, touch):
     assert "one thread only" in answer["missing"]["pymalloc"]
 
 
+def test_a_contender_can_run_beside_itself_and_with_settings_of_its_own(ask):
+    contenders = ["poolcore", {"name": "A/A", "same_as": "poolcore"},
+                  {"name": "mine", "settings": {"sizes": [64, 2048]}}]
+    answer = ask("random", contenders, parameters=TINY["random"])
+    assert set(answer["rounds"][0]) == {"poolcore", "A/A", "mine"}
+
+
 # ---- contenders that fail ------------------------------------------------------------------
 
 BUMP = """
@@ -335,7 +344,8 @@ def test_a_contender_without_memory_ends_in_words_and_not_in_waiting(ask, librar
 
 def test_a_library_that_is_none_is_missing_with_the_loaders_words(ask, tmp_path):
     (tmp_path / "no.so").write_bytes(b"no library")
-    answer = ask("lifo-pair", ["glibc", {"name": "none", "library": str(tmp_path / "no.so")}], parameters={"events": 10})
+    none = {"name": "none", "library": str(tmp_path / "no.so")}
+    answer = ask("lifo-pair", ["glibc", none], parameters={"events": 10})
     assert "no.so" in answer["missing"]["none"]
     assert set(answer["rounds"][0]) == {"glibc"}
 
@@ -368,7 +378,8 @@ MALLOC_ALONE = BUMP % (ROUNDED, "")
 
 @pytest.mark.parametrize("metric", ["time", "check", "latency"])
 def test_what_a_contender_lacks_is_emulated_and_said(ask, library, recorded, metric):
-    answer = ask("trace", ["glibc", "poolcore", library(MALLOC_ALONE), "pymalloc", "mimalloc"], metric=metric, **recorded)
+    contenders = ["glibc", "poolcore", library(MALLOC_ALONE), "pymalloc", "mimalloc"]
+    answer = ask("trace", contenders, metric=metric, **recorded)
     assert "disqualified" not in answer
     assert answer["emulated"]["brought"] == ["aligned_alloc", "calloc", "realloc"]
     assert answer["emulated"]["pymalloc"] == ["aligned_alloc"]
@@ -415,7 +426,7 @@ def test_a_histogram_is_exact_below_64_ns_and_within_a_32nd_above():
     lows = [ns for ns, _ in allocations]
     assert allocations == frees
     assert lows[:70] == [*range(64), 64, 66, 68, 70, 72, 74]
-    assert all(0 < high - low <= low / 32 for low, high in zip(lows[64:], lows[65:], strict=False))
+    assert all(0 < high - low <= low / 32 for low, high in pairwise(lows[64:]))
     assert lows[-1] < 1 << 40 < lows[-1] * 2
 
 
