@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py pyproject.toml $(shell find $(wildcard poolcore pybuf) -type f \
-	! -name '*.so' ! -name '*.c' ! -path '*/__pycache__/*')
+	! -name '*.so' ! -name '*.c' ! -path '*/__pycache__/*') $(wildcard pybuf/bench/*.c)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check sanitize ratios wheel clean

@@ -1,8 +1,8 @@
 """Lists the compiled extensions; everything else about the distribution is in pyproject.toml.
 
-Every .pyx file of the two packages is one extension module. POOLCORE_ASSERTIONS=1 in the
-environment builds them with the engine's assertions compiled in. The functions of the C and ctypes
-doors are written by pybuf/doors.py first.
+Every .pyx file of the two packages is one extension module; beside them stands the recorder, in C.
+POOLCORE_ASSERTIONS=1 in the environment builds the modules with the engine's assertions compiled in.
+The functions of the C and ctypes doors are written by pybuf/doors.py first.
 """
 
 import os
@@ -12,6 +12,7 @@ import sys
 from glob import glob
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 INCLUDES = ["poolcore/include", "pybuf/include"]
 ASSERTIONS = os.environ.get("POOLCORE_ASSERTIONS", "") not in ("", "0")
@@ -68,13 +69,31 @@ def extension(source: str) -> Extension:
     return listed
 
 
+# No module, but a library that a recorded program preloads: it knows nothing of Python, and no Python's name is on it.
+RECORDER = Extension(
+    "pybuf.bench.recorder",
+    ["pybuf/bench/recorder.c"],
+    extra_compile_args=["-std=gnu11", "-Wall", "-Wextra", "-O2", "-fvisibility=hidden", "-fno-builtin"],
+)
+
+
+class Build(build_ext):
+    """Names the recorder as the library that it is."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        if fullname.split(".")[-1] == "recorder":
+            return os.path.join(*fullname.split(".")) + ".so"
+        return super().get_ext_filename(fullname)
+
+
 runpy.run_path("pybuf/doors.py")["write_doors"]()
 
 setup(
+    cmdclass={"build_ext": Build},
     ext_modules=[
         extension(source)
         for package in ("poolcore", "pybuf")
         for source in sorted(glob(f"{package}/**/*.pyx", recursive=True))
         if source not in POSIX_ONLY or sys.platform != "win32"
-    ]
+    ] + ([RECORDER] if sys.platform == "linux" else []),
 )

@@ -303,9 +303,8 @@ def _replay_one(trials: _Trials, rounds: int, progress: Progress) -> TraceReport
             resident_bytes=resident_bytes or None,
             waste=resident_bytes / trace.peak_live_bytes if resident_bytes and trace.peak_live_bytes else None,
         ))
-    facts = {key: value for key, value in vars(trace).items() if key not in ("events", "peak_word")}
     return TraceReport(
-        trace=facts,
+        trace=trace.facts(),
         rounds=rounds,
         repeated_rounds=repeated,
         disturbed_rounds=disturbed,

@@ -1,4 +1,4 @@
-"""Reads recorded allocation traces: glibc mtrace text, plain or compressed with xz or gzip.
+"""Reads recorded allocation traces, whatever their format, and writes them in another.
 
 A trace is a list of events. Each becomes one 64-bit word, which is what the compiled loops replay:
 
@@ -8,32 +8,74 @@ A trace is a list of events. Each becomes one 64-bit word, which is what the com
 
 Slot numbers are used again as soon as their block is free, the last one first, so that the table of
 live blocks stays as small as the recorded program allows and most of it stays in the cache.
+
+Beside the words stand, where the format has them, three arrays with one entry for each recorded word:
+
+    threads     u16  a number below ``thread_count``, in order of appearance; 0 is the thread of the first event
+    times       u64  ns since the first event; they never go back, in the whole trace
+    alignments  u8   what was asked for, as a power of two; 0 is malloc's own, and always so for a FREE
+
+What holds for every trace, so that a replay need not look:
+
+* A slot is allocated before it is freed or reallocated, and is not allocated again before it is freed.
+* The order of the words is an order in which the events can have happened: each thread's own order, and
+  every free of a block before the next allocation that was given its address.
+* After ``recorded_words`` words there is one FREE for each block that the program never freed, and
+  nothing else. They have no thread, time or alignment.
+* What the trace could not say is made up as little as possible: a free that was lost is put in at the
+  moment at which its address is handed out again, with the thread and time of that event.
+
+Reading streams. Words and arrays are written to files in a scratch directory (under TMPDIR) while the
+recording is read, so that memory grows with live blocks and different sizes, and not with events; the
+files are mapped, and removed with the Trace. They need 8 to 19 bytes of disk for each event. Whoever
+replays a file of more than WINDOW_WORDS words should go through it in windows of so many: touch the
+words of a window, replay it with the clock running, and give its pages back, so that neither page
+faults nor the harness's own memory reach the figures.
 """
 
 from __future__ import annotations
 
 import gzip
-import io
 import lzma
+import mmap
+import os
+import shutil
+import tempfile
+import weakref
 import zlib
-from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from pybuf.bench import memray_trace, mtrace, parquet, recording, rmm
+from pybuf.bench._records import MtraceLines
+from pybuf.bench._words import Words
+from pybuf.bench.records import Source, TraceError
+
+__all__ = [
+    "ALLOCATE", "FREE", "REALLOCATE", "FORMATS", "Trace", "TraceError", "convert", "default_path", "format_of",
+    "open_source", "parse", "read",
+]
 
 ALLOCATE, FREE, REALLOCATE = 0, 1, 2
 SLOT_SHIFT, SIZE_SHIFT = 2, 28
 SLOT_LIMIT = 1 << (SIZE_SHIFT - SLOT_SHIFT)
 SIZE_LIMIT = 1 << (64 - SIZE_SHIFT)
+WINDOW_WORDS = 1 << 23
 
-#: `= Start` must stand this near to the beginning; what is no trace is not read to its end.
-START_WITHIN_BYTES = 1 << 20
-
-
-class TraceError(ValueError):
-    """A file that cannot be replayed; its text is one line that names the file."""
+#: Formats that are written, and the ends of file names that mean them. All but Parquet may be compressed.
+FORMATS = {
+    "mtrace": (".mtrace", ".txt"),
+    "rmm": (".csv",),
+    "parquet": (".parquet",),
+    "recording": (".pybuf",),
+}
+PACKED = {".xz": lzma.open, ".gz": gzip.open}
+#: What no format has is not worth a line of the facts.
+_ARRAYS = ("events", "threads", "times", "alignments", "words_path")
 
 
 @dataclass(frozen=True)
@@ -41,12 +83,20 @@ class Trace:
     """A recording, ready to be replayed.
 
     ``events`` holds the words of the recording followed by one FREE for each block that the program
-    never freed: those are for clearing up between two passes, and are never timed.
+    never freed: those are for clearing up between two passes, and are never timed. It is a mapping of
+    the file ``words_path``, which lives as long as the Trace; so are the arrays, None where the format
+    has none.
     """
 
     name: str
     path: str
-    events: array[int]
+    #: "mtrace", "rmm", "memray", "parquet" or "recording".
+    format: str
+    events: memoryview
+    words_path: str
+    threads: memoryview | None
+    times: memoryview | None
+    alignments: memoryview | None
     #: Words of ``events`` that belong to the recording; each is one call.
     recorded_words: int
     #: Lines that the words of the recording stand for: a reallocation is two lines. Times are per event.
@@ -55,19 +105,36 @@ class Trace:
     recorded_events: int
     recorded_calls: int
     slots: int
+    #: Different sizes, and how often each was asked for, reallocations included.
     sizes: int
+    size_counts: dict[int, int]
     peak_live_bytes: int
     peak_live_blocks: int
     #: How many words of ``events`` lead to the peak of live bytes.
     peak_word: int
+    #: Threads that had an event; None, like the time from the first to the last, where it was not recorded.
+    thread_count: int | None
+    duration_ns: int | None
+    #: Allocations that asked for an alignment of their own.
+    aligned_allocations: int
     #: Frees and reallocations of a block whose allocation was not recorded.
     unknown_frees: int
+    #: Lines, or records, that were cut short or make no sense.
     torn_lines: int
     never_freed_blocks: int
     never_freed_bytes: int
     #: Allocations at an address that was still live: its free was not recorded, so one is put in.
     lost_frees: int
     failed_allocations: int
+    #: Blocks of 64 GiB and more, which are left out.
+    too_large: int
+    #: What else the file says: the program, its process, events that were not recorded and why.
+    notes: dict[str, Any]
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the events themselves, as JSON can say it; ``peak_word`` and the sizes are left out."""
+        hidden = (*_ARRAYS, "peak_word", "size_counts")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in hidden}
 
 
 def default_path() -> Path:
@@ -76,45 +143,15 @@ def default_path() -> Path:
 
 
 def read(path: str | Path) -> Trace:
-    """Read the trace at ``path``, whatever its suffix: the compression is seen from its first bytes.
+    """Read the trace at ``path``, whatever its suffix: format and compression are seen from its first bytes.
 
-    Torn lines, frees of unknown blocks and the like are counted and left out. Raises TraceError when
-    the file cannot be read, is damaged, is no mtrace text, or records no allocation.
+    Torn lines, frees of unknown blocks and the like are counted and left out. Raises TraceError, whose
+    text is one line, when the file cannot be read, is damaged, is in no format that is known, records no
+    allocation, or needs a library that is not installed; and when the scratch files find no room.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as raw:
-            start = raw.read(6)
-            raw.seek(0)
-            if not start:
-                raise TraceError(f"{path}: the file is empty; expected glibc mtrace text")
-            text: IO[bytes] | gzip.GzipFile
-            if start.startswith(b"\xfd7zXZ\x00"):
-                text = lzma.open(raw)  # noqa: SIM115 (closed with raw)
-            elif start.startswith(b"\x1f\x8b"):
-                text = gzip.open(raw)  # noqa: SIM115
-            else:
-                text = raw
-            return _read_text(path, text)
-    except EOFError:
-        raise TraceError(f"{path}: the compressed file is cut short; record or copy it again") from None
-    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error) as damage:
-        raise TraceError(f"{path}: the compressed file is damaged ({damage})") from None
-    except IsADirectoryError:
-        raise TraceError(f"{path}: is a directory; expected a trace file") from None
-    except OSError as failure:
-        raise TraceError(f"{path}: {failure.strerror or failure}") from None
-
-
-def _read_text(path: Path, text: IO[bytes] | gzip.GzipFile) -> Trace:
-    head = text.read(START_WITHIN_BYTES)
-    if not any(line.strip() == b"= Start" for line in io.BytesIO(head)):
-        raise TraceError(f"{path}: not glibc mtrace text: no line reads '= Start'")
-    text.seek(0)
-    name = path.name
-    for suffix in (".xz", ".gz", ".txt", ".mtrace"):
-        name = name.removesuffix(suffix)
-    trace = parse(text, name or path.name, str(path))
+    with open_source(path) as source:
+        trace = _build(source, _name(path), str(path))
     if not trace.recorded_words:
         raise TraceError(f"{path}: the trace records no allocation")
     return trace
@@ -123,168 +160,244 @@ def _read_text(path: Path, text: IO[bytes] | gzip.GzipFile) -> Trace:
 def parse(lines: Iterable[bytes], name: str, path: str = "") -> Trace:
     """Turn mtrace lines into a Trace. Never fails on what a line says: it is counted instead.
 
-    Raises TraceError only when more blocks are live at once than an event can number.
+    Raises TraceError only when more blocks are live at once than an event can number, and when the
+    scratch files find no room.
     """
-    recorder = _Recorder(path)
-    old = 0  # the address of a `<` line that waits for its `>`
-    is_recording = False
-    for line in lines:
-        words = line.split()
-        if not is_recording:
-            is_recording = words == [b"=", b"Start"]
-            continue
-        if not words or words[0] == b"=":
-            continue
-        if words[0] == b"@":  # the caller may hold spaces: only the end of the line is fixed
-            words = words[-2:] if len(words) > 2 and words[-2] in (b"-", b"<") else words[-3:]
-        try:
-            operation, address, size = _fields(words)
-        except ValueError:
-            recorder.torn_lines += 1
-            continue
-        if old and operation != b">":
-            recorder.torn_lines += 1  # the second line of a reallocation was lost
-            old = 0
-        if operation == b"+":
-            recorder.allocate(address, size)
-        elif operation == b"-":
-            recorder.free(address)
-        elif operation == b"<":
-            old = address
-        elif operation == b">" and old:
-            recorder.reallocate(old, address, size)
-            old = 0
-        elif operation == b"!":
-            recorder.fail()
-        else:
-            recorder.torn_lines += 1
-    if old:
-        recorder.torn_lines += 1
-    return recorder.trace(name)
+    reader = MtraceLines()
+
+    def batches() -> Iterator[bytearray]:
+        for line in lines:
+            yield reader.feed(line + b"\n")
+        yield reader.feed(b"", is_last=True)
+
+    return _build(Source("mtrace", batches(), torn=lambda: reader.torn_lines), name, path)
 
 
-def _fields(words: list[bytes]) -> tuple[bytes, int, int]:
-    """Operation, address and size of a line's words; ValueError when the line is torn."""
-    operation = words[0]
-    if operation in (b"-", b"<"):
-        _, address = words
-        size = 0
-    elif operation in (b"+", b">", b"!"):
-        _, address, given = words
-        size = int(given, 16)
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """The records of a recording, to be read within the block. Raises TraceError, also while they are read."""
+    try:
+        with path.open("rb") as raw:
+            yield _source(path, raw)
+    except EOFError:
+        raise TraceError(f"{path}: the compressed file is cut short; record or copy it again") from None
+    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error) as damage:
+        raise TraceError(f"{path}: the compressed file is damaged ({damage})") from None
+    except (recording.ForeignError, parquet.ForeignError, memray_trace.ForeignError) as foreign:
+        raise TraceError(f"{path}: {foreign}") from None
+    except ModuleNotFoundError as missing:
+        library = (missing.name or "").partition(".")[0]
+        if library not in (parquet.NEEDS, memray_trace.NEEDS):
+            raise
+        raise TraceError(f"{path}: reading it needs {library}; install it with: pip install 'pybuf[trace]'") from None
+    except IsADirectoryError:
+        raise TraceError(f"{path}: is a directory; expected a trace file") from None
+    except OSError as failure:
+        raise TraceError(f"{path}: {failure.strerror or failure}") from None
+
+
+def _source(path: Path, raw: IO[bytes]) -> Source:
+    start = raw.read(16)
+    raw.seek(0)
+    if not start:
+        raise TraceError(f"{path}: the file is empty; expected a recorded trace")
+    if start.startswith(parquet.MAGIC):
+        return parquet.read(path)
+    if start.startswith((memray_trace.MAGIC, memray_trace.LZ4_MAGIC)):
+        return memray_trace.read(path)
+    text: IO[bytes] | gzip.GzipFile | lzma.LZMAFile = raw
+    if start.startswith(b"\xfd7zXZ\x00"):
+        text = lzma.open(raw)  # noqa: SIM115 (closed with raw)
+    elif start.startswith(b"\x1f\x8b"):
+        text = gzip.open(raw)  # noqa: SIM115
+    head = text.read(mtrace.START_WITHIN_BYTES)
+    text.seek(0)
+    if head.startswith(recording.MAGIC):
+        return recording.read(text)
+    if rmm.is_rmm(head):
+        return rmm.read(text)
+    if mtrace.is_mtrace(head):
+        return mtrace.read(text)
+    raise TraceError(
+        f"{path}: no trace: no line reads '= Start' (glibc mtrace text), and it is no recording of pybuf record, "
+        "RMM log, memray capture or Parquet trace"
+    )
+
+
+def _name(path: Path) -> str:
+    name = path.name
+    for suffix in (".xz", ".gz", *(suffix for suffixes in FORMATS.values() for suffix in suffixes)):
+        name = name.removesuffix(suffix)
+    return name or path.name
+
+
+class _Scratch:
+    """The files of one trace, in a directory that is removed with the last that maps them."""
+
+    def __init__(self) -> None:
+        self.directory = tempfile.mkdtemp(prefix="pybuf-trace-")
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def mapped(self, name: str, kind: str) -> memoryview:
+        with open(self.path(name), "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return memoryview(b"").cast(kind)
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).cast(kind)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _build(source: Source, name: str, path: str) -> Trace:
+    try:
+        scratch = _Scratch()
+    except OSError as failure:
+        raise TraceError(f"{path}: no scratch directory for its words: {failure.strerror or failure}") from None
+    try:
+        trace = _written(source, name, path, scratch)
+    except BaseException:
+        scratch.remove()
+        raise
+    weakref.finalize(trace, scratch.remove)
+    return trace
+
+
+def _written(source: Source, name: str, path: str, scratch: _Scratch) -> Trace:
+    kinds = {"words": "Q"}
+    for kept, array, kind in (
+        (source.has_threads, "threads", "H"), (source.has_times, "times", "Q"), (source.has_alignments, "alignments", "B"),
+    ):
+        if kept:
+            kinds[array] = kind
+    files: dict[str, IO[bytes]] = {}
+    try:
+        files = {array: open(scratch.path(array), "wb") for array in kinds}
+        words = Words(files["words"], files.get("threads"), files.get("times"), files.get("alignments"))
+        for batch in source.batches:
+            try:
+                words.feed(batch)
+            except OSError as failure:
+                raise _no_room(path, scratch, failure) from None
+        recorded_words = words.finish()
+    except OverflowError as limit:
+        raise TraceError(f"{path}: {limit}") from None
+    finally:
+        for file in files.values():
+            try:
+                file.close()
+            except OSError as failure:
+                raise _no_room(path, scratch, failure) from None
+    arrays = {array: scratch.mapped(array, kind) for array, kind in kinds.items()}
+    size_counts = words.size_counts()
+    return Trace(
+        name=name,
+        path=path,
+        format=source.format,
+        events=arrays["words"],
+        words_path=scratch.path("words"),
+        threads=arrays.get("threads"),
+        times=arrays.get("times"),
+        alignments=arrays.get("alignments"),
+        recorded_words=recorded_words,
+        replayed_events=words.replayed_events,
+        recorded_events=words.recorded_events,
+        recorded_calls=words.recorded_calls,
+        slots=words.slots,
+        sizes=len(size_counts),
+        size_counts=size_counts,
+        peak_live_bytes=words.peak_live_bytes,
+        peak_live_blocks=words.peak_live_blocks,
+        peak_word=words.peak_word,
+        thread_count=words.thread_count if source.has_threads else None,
+        duration_ns=words.duration_ns if source.has_times else None,
+        aligned_allocations=words.aligned_allocations,
+        unknown_frees=words.unknown_frees,
+        torn_lines=words.torn_records + source.torn(),
+        never_freed_blocks=words.live_blocks,
+        never_freed_bytes=words.live_bytes,
+        lost_frees=words.lost_frees,
+        failed_allocations=words.failed_allocations,
+        too_large=words.too_large,
+        notes=source.notes,
+    )
+
+
+def _no_room(path: str, scratch: _Scratch, failure: OSError) -> TraceError:
+    return TraceError(
+        f"{path}: its words do not fit into {scratch.directory}: {failure.strerror or failure}; "
+        "set TMPDIR to a directory with more room"
+    )
+
+
+def format_of(path: Path) -> str | None:
+    """The format that the name of a file to be written means, or None."""
+    name = path.name.lower()
+    for suffix in PACKED:
+        name = name.removesuffix(suffix)
+    return next((kind for kind, suffixes in FORMATS.items() if name.endswith(suffixes)), None)
+
+
+def convert(path: Path, target: Path, kind: str | None = None) -> list[str]:
+    """Write the recording at ``path`` to ``target``, compressed if its name ends in .xz or .gz.
+
+    kind  one of FORMATS; None: as the name of ``target`` says
+
+    Answers what was recorded and cannot be said in the new format, in words. Nothing is left at
+    ``target`` after a failure; an older file there stays. Raises TraceError.
+    """
+    kind = kind or format_of(target)
+    if kind == "memray" or target.suffix in (".bin", ".memray"):
+        raise TraceError(f"{target}: memray captures are read only: memray has no writer for records it did not make")
+    if kind not in FORMATS:
+        ends = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+        raise TraceError(f"{target}: its name says no format; expected one that ends in {ends}, or --to FORMAT")
+    packed = PACKED.get(target.suffix.lower())
+    if packed and kind == "parquet":
+        raise TraceError(f"{target}: a Parquet file is compressed inside; leave out {target.suffix}")
+    if target.is_dir():
+        raise TraceError(f"{target}: is a directory; expected a file to write")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with open_source(path) as source:
+            lost = _lost(source, kind)
+            try:
+                _write(source, kind, partial, packed)
+                os.replace(partial, target)
+            except ModuleNotFoundError:
+                raise TraceError(
+                    f"{target}: writing it needs {parquet.NEEDS}; install it with: pip install 'pybuf[trace]'"
+                ) from None
+            except (EOFError, gzip.BadGzipFile):
+                raise   # of what is read
+            except OSError as failure:
+                raise TraceError(f"{target}: {failure.strerror or failure}") from None
+            return lost
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(source: Source, kind: str, path: Path, packed: Any) -> None:
+    if kind == "parquet":
+        parquet.write(source, path)
+        return
+    # A recording's header is written last, and a compressed file cannot go back: it is written plain first.
+    write = {"mtrace": mtrace.write, "rmm": rmm.write, "recording": recording.write}[kind]
+    if packed is None:
+        with path.open("wb") as file:
+            write(source, file)
+    elif kind == "recording":
+        with tempfile.TemporaryFile() as plain, packed(path, "wb") as file:
+            recording.write(source, plain)
+            plain.seek(0)
+            shutil.copyfileobj(plain, file, 1 << 20)
     else:
-        raise ValueError
-    if not 0 <= size < SIZE_LIMIT:  # no program had this: two numbers have run together
-        raise ValueError
-    return operation, 0 if address == b"(nil)" else int(address, 16), size
+        with packed(path, "wb") as file:
+            write(source, file)
 
 
-class _Recorder:
-    """Turns addresses into slots, and counts. ``live`` maps an address to its slot and size."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.events = array("Q")
-        self.live: dict[int, tuple[int, int]] = {}
-        self.spare: list[int] = []  # slots to use again, the last freed at the end
-        self.sizes: set[int] = set()
-        self.slots = self.live_bytes = 0
-        self.peak_bytes = self.peak_blocks = self.peak_word = 0
-        self.recorded_events = self.recorded_calls = self.replayed_events = 0
-        self.unknown_frees = self.torn_lines = self.lost_frees = self.failed = 0
-
-    def allocate(self, address: int, size: int) -> None:
-        self.recorded_events += 1
-        self.recorded_calls += 1
-        if not address:
-            self.failed += 1
-            return
-        self._settle(address)
-        self._start(address, size)
-
-    def free(self, address: int) -> None:
-        self.recorded_events += 1
-        self.recorded_calls += 1
-        if address in self.live:
-            self._end(address)
-        else:
-            self.unknown_frees += 1
-
-    def reallocate(self, old: int, new: int, size: int) -> None:
-        self.recorded_events += 2
-        self.recorded_calls += 1
-        if new != old:
-            self._settle(new)
-        if old not in self.live:
-            self.unknown_frees += 1
-            self._start(new, size)
-        elif size == 0:  # allocators differ in what they do here: some free the block, some do not
-            self._end(old)
-            self._start(new, 0)
-        else:
-            slot, old_size = self.live.pop(old)
-            self.replayed_events += 1
-            self._hold(REALLOCATE, new, slot, size, size - old_size)
-
-    def fail(self) -> None:
-        """Count a reallocation that the program was refused."""
-        self.recorded_events += 1
-        self.recorded_calls += 1
-        self.failed += 1
-
-    def _settle(self, address: int) -> None:
-        """Free what is still live at an address that is handed out again: that free was lost."""
-        if address in self.live:
-            self.lost_frees += 1
-            self._end(address)
-
-    def _start(self, address: int, size: int) -> None:
-        if self.spare:
-            slot = self.spare.pop()
-        else:
-            slot = self.slots
-            self.slots += 1
-            if self.slots > SLOT_LIMIT:
-                raise TraceError(f"{self.path}: more than {SLOT_LIMIT:,} blocks are live at once")
-        self._hold(ALLOCATE, address, slot, size, size)
-
-    def _hold(self, operation: int, address: int, slot: int, size: int, more_bytes: int) -> None:
-        self.events.append(operation | slot << SLOT_SHIFT | size << SIZE_SHIFT)
-        self.replayed_events += 1
-        self.live[address] = slot, size
-        self.sizes.add(size)
-        self.live_bytes += more_bytes
-        self.peak_blocks = max(self.peak_blocks, len(self.live))
-        if self.live_bytes > self.peak_bytes:
-            self.peak_bytes, self.peak_word = self.live_bytes, len(self.events)
-
-    def _end(self, address: int) -> None:
-        slot, size = self.live.pop(address)
-        self.events.append(FREE | slot << SLOT_SHIFT)
-        self.replayed_events += 1
-        self.live_bytes -= size
-        self.spare.append(slot)
-
-    def trace(self, name: str) -> Trace:
-        recorded_words = len(self.events)
-        self.events.extend(FREE | slot << SLOT_SHIFT for slot, _ in self.live.values())
-        return Trace(
-            name=name,
-            path=self.path,
-            events=self.events,
-            recorded_words=recorded_words,
-            replayed_events=self.replayed_events,
-            recorded_events=self.recorded_events,
-            recorded_calls=self.recorded_calls,
-            slots=self.slots,
-            sizes=len(self.sizes),
-            peak_live_bytes=self.peak_bytes,
-            peak_live_blocks=self.peak_blocks,
-            peak_word=self.peak_word,
-            unknown_frees=self.unknown_frees,
-            torn_lines=self.torn_lines,
-            never_freed_blocks=len(self.live),
-            never_freed_bytes=self.live_bytes,
-            lost_frees=self.lost_frees,
-            failed_allocations=self.failed,
-        )
+def _lost(source: Source, kind: str) -> list[str]:
+    has = {"threads": source.has_threads, "times": source.has_times, "alignments": source.has_alignments}
+    kept = {"mtrace": (), "rmm": ("threads", "times")}.get(kind, tuple(has))
+    return [what for what, is_there in has.items() if is_there and what not in kept]

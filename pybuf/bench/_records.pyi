@@ -1,0 +1,29 @@
+from _typeshed import ReadableBuffer
+
+class _Lines:
+    @property
+    def torn_lines(self) -> int: ...
+    def feed(self, piece: bytes, is_last: bool = False) -> bytearray: ...
+
+class MtraceLines(_Lines):
+    @property
+    def is_started(self) -> bool: ...
+
+class RmmLines(_Lines): ...
+
+class _Text:
+    def feed(self, records: ReadableBuffer) -> bytearray: ...
+
+class MtraceText(_Text): ...
+class RmmText(_Text): ...
+
+def to_columns(records: ReadableBuffer) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray, bytearray]: ...
+def from_columns(
+    count: int,
+    operations: ReadableBuffer,
+    threads: ReadableBuffer | None,
+    times: ReadableBuffer | None,
+    addresses: ReadableBuffer,
+    sizes: ReadableBuffer,
+    alignments: ReadableBuffer | None,
+) -> bytearray: ...
