@@ -13,6 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
     LINE_BYTES = 160        # no line that a writer makes is longer
+    REACH_BYTES = 1 << 16   # how far into a block a buffer is looked for
 
 
 # ---- the table of live blocks
@@ -494,6 +495,136 @@ cdef class RmmText(_Text):
                     self.keep(old, size)
                     at = self.row(at, record, b"allocate", old, size)
         return at
+
+
+# ---- what arrives
+
+cdef struct Arrival:        # what was received last into a live block
+    uint64_t size
+    uint64_t time_ns
+
+
+cdef class Arrivals:
+    """Sizes of what arrived in buffers, and how long the buffers lived, from records with RECEIVE among them.
+
+    A buffer lives from its receive until the heap block that it lies in is freed, or receives again. A
+    reallocation does not end it. A buffer that lies in no block, or more than REACH_BYTES into one, has
+    a size and no lifetime.
+    """
+
+    cdef Table live             # what is held is the address of an Arrival, or 0
+    cdef dict moving            # thread -> what is held, of a block that is being reallocated
+    cdef dict sizes             # size -> [receives, lifetimes, ns]
+    cdef uint64_t first_ns, last_ns
+    cdef readonly uint64_t held_at_end
+
+    def __cinit__(self):
+        table_start(&self.live)
+        self.moving = {}
+        self.sizes = {}
+
+    def __dealloc__(self):
+        cdef uint64_t place
+        if self.live.blocks != NULL:
+            for place in range(self.live.mask + 1):
+                if self.live.blocks[place].address:
+                    free(<void *>self.live.blocks[place].held)
+        table_end(&self.live)
+
+    def feed(self, const uint8_t[::1] records):
+        """Take in whole records."""
+        cdef Py_ssize_t count = records.shape[0] // <Py_ssize_t>sizeof(Record)
+        cdef Py_ssize_t number
+        if count:
+            for number in range(count):
+                self.take(<const Record *>&records[0] + number)
+
+    def finish(self):
+        """End what still lives with the last record. Answers (ns in all, {size: (receives, lifetimes, ns)})."""
+        cdef uint64_t place
+        for place in range(self.live.mask + 1):
+            if self.live.blocks[place].address and self.live.blocks[place].held:
+                self.held_at_end += 1
+                self.end(self.live.blocks + place)
+        return self.last_ns - self.first_ns, {size: tuple(self.sizes[size]) for size in sorted(self.sizes)}
+
+    cdef int take(self, const Record *record) except -1:
+        cdef Block *block
+        cdef uint64_t held
+        if not record.operation:
+            return 0
+        self.last_ns = max(self.last_ns, record.time_ns)
+        if not self.first_ns:
+            self.first_ns = record.time_ns
+        if record.operation == ALLOCATE:
+            self.keep(record.address, record.size, 0)
+        elif record.operation == FREE or record.operation == REALLOCATE_FROM:
+            block = table_find(&self.live, record.address)
+            held = 0
+            if block != NULL:
+                if record.operation == FREE:
+                    self.end(block)
+                held = block.held
+                table_remove(&self.live, block)
+            if record.operation == REALLOCATE_FROM:
+                self.moving[record.thread] = record.address, held
+        elif record.operation == REALLOCATE_TO:
+            old, held = self.moving.pop(record.thread, (0, 0))
+            self.keep(record.address or old, record.size, held)
+            if not record.address and not record.size:      # freed
+                block = table_find(&self.live, old)
+                if block != NULL:
+                    self.end(block)
+                    table_remove(&self.live, block)
+        elif record.operation == RECEIVE:
+            self.sizes.setdefault(record.size, [0, 0, 0])[0] += 1
+            block = self.around(record.address)
+            if block != NULL:
+                self.end(block)
+                self.begin(block, record)
+        return 0
+
+    cdef int keep(self, uint64_t address, uint64_t size, uint64_t held) except -1:
+        cdef Block *block
+        if not address:
+            return 0
+        block = table_find(&self.live, address)
+        if block != NULL:
+            self.end(block)
+            table_remove(&self.live, block)
+        if table_add(&self.live, address, size, held) == NULL:
+            raise MemoryError
+        return 0
+
+    cdef Block *around(self, uint64_t address) noexcept:
+        """The live block that an address lies in; blocks begin at multiples of 16."""
+        cdef Block *block
+        cdef uint64_t start = address & ~<uint64_t>15
+        cdef int step
+        for step in range(REACH_BYTES // 16 + 1):
+            block = table_find(&self.live, start)
+            if block != NULL:
+                return block if address - start < block.size else NULL
+            start -= 16
+        return NULL
+
+    cdef int begin(self, Block *block, const Record *record) except -1:
+        cdef Arrival *arrival = <Arrival *>calloc(1, sizeof(Arrival))
+        if arrival == NULL:
+            raise MemoryError
+        arrival.size, arrival.time_ns = record.size, record.time_ns
+        block.held = <uint64_t>arrival
+        return 0
+
+    cdef int end(self, Block *block) except -1:
+        cdef Arrival *arrival = <Arrival *>block.held
+        if arrival != NULL:
+            entry = self.sizes[arrival.size]
+            entry[1] += 1
+            entry[2] += self.last_ns - arrival.time_ns
+            free(arrival)
+            block.held = 0
+        return 0
 
 
 # ---- columns

@@ -8,7 +8,6 @@ to write records that it did not make, so captures are read and never written.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pybuf.bench.records import (
     FREE,
     REALLOCATE_FROM,
     REALLOCATE_TO,
+    RECORD,
     RECORD_BYTES,
     Batch,
     Source,
@@ -28,8 +28,6 @@ MAGIC = b"memray\0"
 #: memray compresses its captures as LZ4 frames; nothing else that is read here is one.
 LZ4_MAGIC = b"\x04\x22\x4d\x18"
 NEEDS = "memray"
-
-_RECORD = struct.Struct("=QQQIBBH")
 
 
 class ForeignError(ValueError):
@@ -58,7 +56,7 @@ def _batches(
     reader: Any, frees: set[int], reallocations: set[int], mappings: set[int]
 ) -> Iterator[Batch]:
     batch = bytearray()
-    pack = _RECORD.pack
+    pack = RECORD.pack
     threads: dict[int, int] = {}
     freed_by = freed = -1  # the record before this one, if it is a free
     try:

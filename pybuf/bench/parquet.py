@@ -54,7 +54,9 @@ def read(path: Path) -> Source:
     for field in _schema(pyarrow):
         if field.name not in found.names or found.field(field.name).type != field.type:
             raise ForeignError(f"column {field.name!r} is missing or is no {field.type}")
-    recorded = {name: _is_recorded(file, found.names.index(name)) for name, *_ in COLUMNS}
+    recorded = {
+        name: not nullable or _is_recorded(file, name, found.names.index(name)) for name, _, nullable, _ in COLUMNS
+    }
     program = metadata.get(PROGRAM_KEY, b"").decode("utf-8", "replace")
     return Source(
         "parquet", _batches(pyarrow, file, recorded), has_threads=recorded["thread"], has_times=recorded["time_ns"],
@@ -62,13 +64,19 @@ def read(path: Path) -> Source:
     )
 
 
-def _is_recorded(file: Any, column: int) -> bool:
+def _is_recorded(file: Any, name: str, place: int) -> bool:
+    """False for a column that is null throughout. Other nulls are found when the rows are read."""
     groups = file.metadata
-    for group in range(groups.num_row_groups):
-        statistics = groups.row_group(group).column(column).statistics
-        if statistics is not None and statistics.null_count:
-            return False
-    return True
+    for number in range(groups.num_row_groups):
+        group = groups.row_group(number)
+        statistics = group.column(place).statistics
+        if statistics is not None and statistics.has_null_count:
+            nulls = statistics.null_count
+        else:
+            nulls = file.read_row_group(number, columns=[name]).column(0).null_count
+        if nulls < group.num_rows:
+            return True
+    return not groups.num_row_groups
 
 
 def _batches(pyarrow: Any, file: Any, recorded: dict[str, bool]) -> Iterator[Batch]:
@@ -84,7 +92,7 @@ def _batches(pyarrow: Any, file: Any, recorded: dict[str, bool]) -> Iterator[Bat
                 if column.null_count:
                     raise ForeignError(f"column {name!r} has nulls")
                 width = int(kind.removeprefix("uint")) // 8
-                values = memoryview(column.buffers()[1])
+                values = memoryview(column.buffers()[1]).cast("B")
                 columns.append(values[column.offset * width:(column.offset + len(column)) * width])
             if rows.num_rows:
                 yield _records.from_columns(rows.num_rows, *columns)

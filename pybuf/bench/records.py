@@ -24,11 +24,13 @@ those of other threads may stand between them. An operation of 0 is a record tha
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-RECORD_BYTES = 32
+RECORD = struct.Struct("=QQQIBBH")
+RECORD_BYTES = RECORD.size
 #: Records in a batch, about; formats that are read in pieces of text come near it.
 BATCH_RECORDS = 1 << 15
 

@@ -57,7 +57,7 @@ from pybuf.bench.records import Source, TraceError
 
 __all__ = [
     "ALLOCATE", "FREE", "REALLOCATE", "FORMATS", "Trace", "TraceError", "convert", "default_path", "format_of",
-    "open_source", "parse", "read",
+    "name_of", "open_source", "parse", "read",
 ]
 
 ALLOCATE, FREE, REALLOCATE = 0, 1, 2
@@ -151,7 +151,7 @@ def read(path: str | Path) -> Trace:
     """
     path = Path(path)
     with open_source(path) as source:
-        trace = _build(source, _name(path), str(path))
+        trace = _build(source, name_of(path), str(path))
     if not trace.recorded_words:
         raise TraceError(f"{path}: the trace records no allocation")
     return trace
@@ -224,7 +224,8 @@ def _source(path: Path, raw: IO[bytes]) -> Source:
     )
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """The name of a file without the ends that only say its format."""
     name = path.name
     for suffix in (".xz", ".gz", *(suffix for suffixes in FORMATS.values() for suffix in suffixes)):
         name = name.removesuffix(suffix)

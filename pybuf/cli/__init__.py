@@ -11,13 +11,15 @@ def main() -> None:
         import click
 
         from pybuf.cli.ras_run import ras_run
+        from pybuf.cli.record import record
         from pybuf.cli.replay import replay
+        from pybuf.cli.trace import trace
     except ModuleNotFoundError as missing:
         library = (missing.name or "").partition(".")[0]
         if library in ("click", "rich"):
             sys.exit(f"pybuf: the command needs {library}; install it with: pip install 'pybuf[cli]'")
         raise
     help_text = "Measure poolcore beside the allocators that a program would otherwise use."
-    group = click.Group("pybuf", commands=[replay, ras_run], help=help_text)
+    group = click.Group("pybuf", commands=[replay, record, trace, ras_run], help=help_text)
     click.version_option(package_name="pybuf")(group)
     group(prog_name="pybuf")
