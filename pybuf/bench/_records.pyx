@@ -148,7 +148,7 @@ cdef class _Lines:
     cdef bytearray _records
     cdef Record *_next
 
-    def __init__(self):
+    def __cinit__(self):
         self.rest = b""
 
     def feed(self, bytes piece, bint is_last=False):
@@ -289,8 +289,7 @@ cdef class RmmLines(_Lines):
     cdef uint64_t last_id, last_ns, day_ns
     cdef uint32_t last_thread
 
-    def __init__(self):
-        super().__init__()
+    def __cinit__(self):
         self.threads = {}
         self.last_id = <uint64_t>-1
 

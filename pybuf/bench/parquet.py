@@ -37,7 +37,7 @@ def _schema(pyarrow: Any, metadata: dict[bytes, bytes] | None = None) -> Any:
 
 def read(path: Path) -> Source:
     """Read a Parquet file. Raises ModuleNotFoundError without pyarrow, ForeignError for a file that is not ours."""
-    import pyarrow
+    import pyarrow  # type: ignore[import-untyped]
     from pyarrow import parquet
 
     try:

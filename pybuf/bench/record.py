@@ -232,7 +232,14 @@ def record(chosen: Plan, file: Path, is_following: bool, is_sizes: bool) -> Reco
         raise RecordError(_nothing(chosen, status))
     if chosen.recorder == "memray":
         return Recorded(file, "memray", seconds, cpu_s, status, is_interrupted)
-    programs = [_end(one) for one in [raw, *_children(raw)]]
+    programs = []
+    for one in [raw, *_children(raw)]:
+        try:
+            programs.append(_end(one))
+        except recording.ForeignError:
+            if one == raw:
+                raise RecordError(f"{file}: there was no room for a recording, not even for its first page") from None
+            # A child that becomes another program at this moment; it goes on recording itself.
     receives = None
     if is_sizes:
         receives = write_sizes([one.file for one in programs], file)
@@ -332,7 +339,7 @@ def write_sizes(files: Sequence[Path], target: Path) -> int:
 
 
 def cost_ns() -> float:
-    """What recording adds to one event, in ns of processor time: measured now, on one thread, in two processes of their own."""
+    """What recording adds to one event, in ns of processor time; measured now, on one thread of two processes."""
     with tempfile.TemporaryDirectory(prefix="pybuf-") as scratch:
         kept = (name for name in os.environ if not name.startswith(("LD_", "PYBUF_RECORD")))
         plain = {name: os.environ[name] for name in kept}

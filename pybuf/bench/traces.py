@@ -73,7 +73,6 @@ FORMATS = {
     "parquet": (".parquet",),
     "recording": (".pybuf",),
 }
-Kind = Literal["B", "H", "Q"]
 PACKED = {".xz": lzma.open, ".gz": gzip.open}
 #: Fields of a Trace that are the events themselves.
 _ARRAYS = ("events", "threads", "times", "alignments", "words_path")
@@ -242,7 +241,7 @@ class _Scratch:
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
-    def mapped(self, name: str, kind: Kind) -> memoryview:
+    def mapped(self, name: str, kind: Literal["B", "H", "Q"]) -> memoryview:
         with open(self.path(name), "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 return memoryview(b"").cast(kind)
@@ -272,7 +271,7 @@ def build(source: Source, name: str, path: str = "") -> Trace:
 
 
 def _written(source: Source, name: str, path: str, scratch: _Scratch) -> Trace:
-    kinds: dict[str, Kind] = {"words": "Q"}
+    kinds: dict[str, Literal["B", "H", "Q"]] = {"words": "Q"}
     if source.has_threads:
         kinds["threads"] = "H"
     if source.has_times:
