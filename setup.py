@@ -85,6 +85,7 @@ class Build(build_ext):
     """Names the recorder as the library that it is."""
 
     def get_ext_filename(self, fullname: str) -> str:
+        """Answer where a module's file goes."""
         if fullname.split(".")[-1] == "recorder":
             return os.path.join(*fullname.split(".")) + ".so"
         return super().get_ext_filename(fullname)

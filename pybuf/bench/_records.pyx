@@ -5,7 +5,7 @@ share waits for its end. Nothing here may be shared between threads.
 """
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
@@ -148,7 +148,7 @@ cdef class _Lines:
     cdef bytearray _records
     cdef Record *_next
 
-    def __init__(self):
+    def __cinit__(self):
         self.rest = b""
 
     def feed(self, bytes piece, bint is_last=False):
@@ -184,7 +184,9 @@ cdef class _Lines:
     cdef void finish(self) noexcept:
         pass
 
-    cdef void put(self, Operation operation, uint64_t address, uint64_t size, uint32_t thread, uint64_t time_ns) noexcept:
+    cdef void put(
+        self, Operation operation, uint64_t address, uint64_t size, uint32_t thread, uint64_t time_ns,
+    ) noexcept:
         self._next.time_ns = time_ns
         self._next.address = address
         self._next.size = size
@@ -287,8 +289,7 @@ cdef class RmmLines(_Lines):
     cdef uint64_t last_id, last_ns, day_ns
     cdef uint32_t last_thread
 
-    def __init__(self):
-        super().__init__()
+    def __cinit__(self):
         self.threads = {}
         self.last_id = <uint64_t>-1
 
@@ -600,8 +601,8 @@ cdef class Arrivals:
         """The live block that an address lies in; blocks begin at multiples of 16."""
         cdef Block *block
         cdef uint64_t start = address & ~<uint64_t>15
-        cdef int step
-        for step in range(REACH_BYTES // 16 + 1):
+        cdef int _step
+        for _step in range(REACH_BYTES // 16 + 1):
             block = table_find(&self.live, start)
             if block != NULL:
                 return block if address - start < block.size else NULL

@@ -1,15 +1,17 @@
 from typing import IO
 
 from _typeshed import ReadableBuffer
+from typing_extensions import Self, disjoint_base
 
+@disjoint_base
 class Words:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         words: IO[bytes],
         threads: IO[bytes] | None = None,
         times: IO[bytes] | None = None,
         alignments: IO[bytes] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def feed(self, records: ReadableBuffer) -> None: ...
     def finish(self) -> int: ...
     def size_counts(self) -> dict[int, int]: ...

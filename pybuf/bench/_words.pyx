@@ -1,5 +1,5 @@
 """Turns records into trace words, which go to files as they are made: only live blocks stay in memory."""
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 
 from cpython.buffer cimport PyBUF_READ

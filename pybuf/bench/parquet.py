@@ -37,7 +37,7 @@ def _schema(pyarrow: Any, metadata: dict[bytes, bytes] | None = None) -> Any:
 
 def read(path: Path) -> Source:
     """Read a Parquet file. Raises ModuleNotFoundError without pyarrow, ForeignError for a file that is not ours."""
-    import pyarrow
+    import pyarrow  # type: ignore[import-untyped]
     from pyarrow import parquet
 
     try:
@@ -83,7 +83,7 @@ def _batches(pyarrow: Any, file: Any, recorded: dict[str, bool]) -> Iterator[Bat
     names = [name for name, *_ in COLUMNS]
     try:
         for rows in file.iter_batches(batch_size=1 << 16, columns=names):
-            columns = []
+            columns: list[Any] = []
             for name, kind, *_ in COLUMNS:
                 column = rows.column(name)
                 if not recorded[name] or not len(column):

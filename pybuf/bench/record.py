@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pybuf.bench import memray_trace, recording
 from pybuf.bench._records import Arrivals
+from pybuf.bench.records import RECORD_BYTES
 
 #: The library that is preloaded; there is one on Linux.
 RECORDER = Path(__file__).with_name("recorder.so")
@@ -187,6 +188,8 @@ def environment(file: Path, is_following: bool, is_sizes: bool, given: Mapping[s
     """The environment in which a program records itself to ``file``."""
     if not RECORDER.exists():
         raise RecordError("the recorder is built on Linux alone, and is not there; for Python programs: --with memray")
+    if re.search("[ :]", str(RECORDER)):
+        raise RecordError(f"{RECORDER}: LD_PRELOAD cannot name a path with a space or a colon; install pybuf elsewhere")
     preloaded = given.get("LD_PRELOAD", "")
     new = {
         **given,
@@ -229,7 +232,14 @@ def record(chosen: Plan, file: Path, is_following: bool, is_sizes: bool) -> Reco
         raise RecordError(_nothing(chosen, status))
     if chosen.recorder == "memray":
         return Recorded(file, "memray", seconds, cpu_s, status, is_interrupted)
-    programs = [_end(one) for one in [raw, *_children(raw)]]
+    programs = []
+    for one in [raw, *_children(raw)]:
+        try:
+            programs.append(_end(one))
+        except recording.ForeignError:
+            if one == raw:
+                raise RecordError(f"{file}: there was no room for a recording, not even for its first page") from None
+            # A child that becomes another program at this moment; it goes on recording itself.
     receives = None
     if is_sizes:
         receives = write_sizes([one.file for one in programs], file)
@@ -291,11 +301,11 @@ def _end(file: Path) -> Program:
     """Read the header, and cut off the room that was not used, unless the process still writes there."""
     with file.open("r+b") as raw:
         header = recording.Header.of(raw.read(recording.HEADER_BYTES))
-        used = recording.HEADER_BYTES + header.claimed * recording.RECORD_BYTES
+        used = recording.HEADER_BYTES + header.claimed * RECORD_BYTES
         used = min(used, raw.seek(0, os.SEEK_END))
         if not Path(f"/proc/{header.pid}").exists():
             raw.truncate(used)
-    return Program(file, (used - recording.HEADER_BYTES) // recording.RECORD_BYTES, header)
+    return Program(file, (used - recording.HEADER_BYTES) // RECORD_BYTES, header)
 
 
 def write_sizes(files: Sequence[Path], target: Path) -> int:
@@ -329,10 +339,11 @@ def write_sizes(files: Sequence[Path], target: Path) -> int:
 
 
 def cost_ns() -> float:
-    """What recording adds to one event, in ns of processor time: measured now, on one thread, in two processes of their own."""
+    """What recording adds to one event, in ns of processor time; measured now, on one thread of two processes."""
     with tempfile.TemporaryDirectory(prefix="pybuf-") as scratch:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "PYBUF_RECORD"))}
-        found = []
+        kept = (name for name in os.environ if not name.startswith(("LD_", "PYBUF_RECORD")))
+        plain = {name: os.environ[name] for name in kept}
+        found: list[float] = []
         for env in (plain, environment(Path(scratch) / "calibration", False, False, plain)):
             done = subprocess.run(
                 [sys.executable, "-P", "-c", "from pybuf.bench import record; record.print_pair_ns()"],
@@ -347,13 +358,14 @@ def print_pair_ns() -> None:
     from pybuf.bench import _replay
 
     library = ctypes.CDLL(None)
-    functions = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free", "realloc")]
+    malloc, free, realloc = (
+        ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free", "realloc"))
     words = array("Q", (word for size in (24, 100, 1500, 256) for word in (size << 28, 1))).tobytes()
     words *= _CALIBRATION_PAIRS // 4
     slots = bytearray(8)
     best = float("inf")
     for _ in range(_CALIBRATION_PASSES):
         began = time.process_time_ns()
-        _replay.replay((*functions, None), words, slots, bytearray(), 0, len(words) // 8, "line", False)
+        _replay.replay((malloc, free, realloc, None), words, slots, bytearray(), 0, len(words) // 8, "line", False)
         best = min(best, time.process_time_ns() - began)
     print(json.dumps(best / _CALIBRATION_PAIRS))

@@ -1,8 +1,8 @@
-"""The files that `recorder.c` writes: a header of one page, then records.
+r"""The files that `recorder.c` writes: a header of one page, then records.
 
 The header, in the byte order of the machine that recorded:
 
-    0    16 bytes  "pybuf recording\\n"
+    0    16 bytes  "pybuf recording\n"
     16   u32       version, 1
     20   u32       bytes of a record, 32
     24   u64       records whose place was taken; a file that was cut short, or a full disk, has fewer

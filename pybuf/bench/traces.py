@@ -48,7 +48,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, cast
 
 from pybuf.bench import memray_trace, mtrace, parquet, recording, rmm
 from pybuf.bench._records import MtraceLines
@@ -56,7 +56,7 @@ from pybuf.bench._words import Words
 from pybuf.bench.records import Source, TraceError
 
 __all__ = [
-    "ALLOCATE", "FREE", "REALLOCATE", "FORMATS", "Trace", "TraceError", "convert", "default_path", "format_of",
+    "ALLOCATE", "FREE", "REALLOCATE", "FORMATS", "Trace", "TraceError", "build", "convert", "default_path", "format_of",
     "name_of", "open_source", "parse", "read",
 ]
 
@@ -74,7 +74,7 @@ FORMATS = {
     "recording": (".pybuf",),
 }
 PACKED = {".xz": lzma.open, ".gz": gzip.open}
-#: What no format has is not worth a line of the facts.
+#: Fields of a Trace that are the events themselves.
 _ARRAYS = ("events", "threads", "times", "alignments", "words_path")
 
 
@@ -151,7 +151,7 @@ def read(path: str | Path) -> Trace:
     """
     path = Path(path)
     with open_source(path) as source:
-        trace = _build(source, name_of(path), str(path))
+        trace = build(source, name_of(path), str(path))
     if not trace.recorded_words:
         raise TraceError(f"{path}: the trace records no allocation")
     return trace
@@ -170,7 +170,7 @@ def parse(lines: Iterable[bytes], name: str, path: str = "") -> Trace:
             yield reader.feed(line + b"\n")
         yield reader.feed(b"", is_last=True)
 
-    return _build(Source("mtrace", batches(), torn=lambda: reader.torn_lines), name, path)
+    return build(Source("mtrace", batches(), torn=lambda: reader.torn_lines), name, path)
 
 
 @contextmanager
@@ -205,11 +205,11 @@ def _source(path: Path, raw: IO[bytes]) -> Source:
         return parquet.read(path)
     if start.startswith((memray_trace.MAGIC, memray_trace.LZ4_MAGIC)):
         return memray_trace.read(path)
-    text: IO[bytes] | gzip.GzipFile | lzma.LZMAFile = raw
+    text = raw
     if start.startswith(b"\xfd7zXZ\x00"):
-        text = lzma.open(raw)  # noqa: SIM115 (closed with raw)
+        text = cast(IO[bytes], lzma.open(raw))  # noqa: SIM115 (closed with raw)
     elif start.startswith(b"\x1f\x8b"):
-        text = gzip.open(raw)  # noqa: SIM115
+        text = cast(IO[bytes], gzip.open(raw))  # noqa: SIM115
     head = text.read(mtrace.START_WITHIN_BYTES)
     text.seek(0)
     if head.startswith(recording.MAGIC):
@@ -241,7 +241,7 @@ class _Scratch:
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
-    def mapped(self, name: str, kind: str) -> memoryview:
+    def mapped(self, name: str, kind: Literal["B", "H", "Q"]) -> memoryview:
         with open(self.path(name), "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 return memoryview(b"").cast(kind)
@@ -251,7 +251,12 @@ class _Scratch:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _build(source: Source, name: str, path: str) -> Trace:
+def build(source: Source, name: str, path: str = "") -> Trace:
+    """Turn the records of ``source`` into a Trace; ``path`` stands in front of complaints.
+
+    Raises TraceError when more blocks are live at once than an event can number, when there are more than
+    65,536 threads, and when the scratch files find no room; and whatever reading the source raises.
+    """
     try:
         scratch = _Scratch()
     except OSError as failure:
@@ -266,15 +271,16 @@ def _build(source: Source, name: str, path: str) -> Trace:
 
 
 def _written(source: Source, name: str, path: str, scratch: _Scratch) -> Trace:
-    kinds = {"words": "Q"}
-    for kept, array, kind in (
-        (source.has_threads, "threads", "H"), (source.has_times, "times", "Q"), (source.has_alignments, "alignments", "B"),
-    ):
-        if kept:
-            kinds[array] = kind
+    kinds: dict[str, Literal["B", "H", "Q"]] = {"words": "Q"}
+    if source.has_threads:
+        kinds["threads"] = "H"
+    if source.has_times:
+        kinds["times"] = "Q"
+    if source.has_alignments:
+        kinds["alignments"] = "B"
     files: dict[str, IO[bytes]] = {}
     try:
-        files = {array: open(scratch.path(array), "wb") for array in kinds}
+        files = {array: open(scratch.path(array), "wb") for array in kinds}  # noqa: SIM115 (closed below)
         words = Words(files["words"], files.get("threads"), files.get("times"), files.get("alignments"))
         for batch in source.batches:
             try:

@@ -65,7 +65,8 @@ def _summary(done: recorder.Recorded) -> list[str]:
     lines = [f"the program {ended} after {done.seconds:.2f} s"]
     if done.recorder == "memray":
         size = done.file.stat().st_size
-        return [*lines, f"recorded with memray: {done.file}, {size:,} bytes; look at it with: pybuf trace info {done.file}"]
+        look = f"look at it with: pybuf trace info {done.file}"
+        return [*lines, f"recorded with memray: {done.file}, {size:,} bytes; {look}"]
     for one in done.programs:
         header = one.header
         if done.receives is None:
@@ -75,7 +76,8 @@ def _summary(done: recorder.Recorded) -> list[str]:
             lines.append(
                 f"  it became another program, {_count(header.images, 'time')}; what it did before is not recorded")
         if header.error:
-            lines.append(f"  RECORDING STOPPED: {os.strerror(header.error)}; {header.refused:,} events are not recorded")
+            lost = f"{header.refused:,} events are not recorded"
+            lines.append(f"  RECORDING STOPPED: {os.strerror(header.error)}; {lost}")
     if done.receives is not None:
         lines.append(f"{done.file}: {_count(done.receives, 'receive')}")
     cost_ns = recorder.cost_ns()

@@ -52,7 +52,8 @@ def info(files: tuple[Path, ...], is_json: bool) -> None:
 
 
 def _print_facts(recording: traces.Trace, console: Console) -> None:
-    grid = Table(title=recording.path, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    console.print(recording.path, style="italic", markup=False, soft_wrap=True)
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, value in _rows(recording):
@@ -129,7 +130,7 @@ def convert(files: tuple[Path, ...], target: Path, kind: str | None) -> None:
             lost = traces.convert(path, out, kind)
         except traces.TraceError as failure:
             raise Refusal(str(failure)) from None
-        without = f", without its {' and '.join(lost)}" if lost else ""
+        without = f"; {', '.join(lost)} cannot be said in it" if lost else ""
         notes.print(f"{out}: {out.stat().st_size:,} bytes{without}", markup=False)
 
 
@@ -174,7 +175,8 @@ def _print_head(
         for row in rows:
             click.echo(json.dumps(row))
         return
-    table = Table(title=f"{path} ({source.format})", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    console.print(f"{path} ({source.format})", style="italic", markup=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
     columns = ("time_ns", "thread", "operation", "size", "address", "alignment")
     shown = [name for name in columns if any(row[name] is not None for row in rows)]
     for name in shown:
