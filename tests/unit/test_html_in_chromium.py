@@ -10,11 +10,11 @@ from functools import cache
 from importlib.resources import files
 
 import pytest
-import sample_results
 from playwright.sync_api import expect, sync_playwright
-from test_html import HOSTILE
 
+import sample_results
 from pybuf.bench import html
+from test_html import HOSTILE
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -139,7 +139,7 @@ def test_lines_pass_through_their_percentiles(seen):
     # Where the harness's line crosses 99 %, it lies on the upper edge of the zone below its 99th percentile.
     distances = page.evaluate("""() => {
         const chart = document.querySelector("[data-chart=latency]");
-        const box = (selector) => chart.querySelector(selector).getBoundingClientRect();
+        const zone = chart.querySelector(".shapelayer path").getBoundingClientRect();
         const tick = [...chart.querySelectorAll("g.xtick text")].find((one) => one.textContent === "99 %")
             .getBoundingClientRect();
         const line = [...chart.querySelectorAll("path.js-line")]
@@ -148,7 +148,7 @@ def test_lines_pass_through_their_percentiles(seen):
         const found = [];
         for (let at = 0; at < line.getTotalLength(); at += 0.25) {
             const point = line.getPointAtLength(at).matrixTransform(place);
-            if (Math.abs(point.x - (tick.left + tick.width / 2)) < 1.5) found.push(point.y - box(".shapelayer path").top);
+            if (Math.abs(point.x - tick.left - tick.width / 2) < 1.5) found.push(point.y - zone.top);
         }
         return found;
     }""")
@@ -158,7 +158,8 @@ def test_lines_pass_through_their_percentiles(seen):
 
 def test_the_zone_of_no_difference_lies_around_one(seen):
     page = seen()
-    boxes = page.evaluate("""() => [...document.querySelectorAll("#times tr")].filter((row) => row.querySelector(".zone"))
+    boxes = page.evaluate("""() => [...document.querySelectorAll("#times tr")]
+        .filter((row) => row.querySelector(".zone"))
         .map((row) => [".zone", ".one", ".plot"].map((part) => row.querySelector(part).getBoundingClientRect())
         .map((box) => [box.left, box.width, box.height]))""")
     assert len(boxes) > 20
