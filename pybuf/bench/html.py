@@ -334,8 +334,8 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
             if ratio["verdict"] in ("faster", "slower"):
                 yield "The base differs from itself", (
                     f"In {_label(comparison)} ({PASSES.get(name, name)}) {comparison['base']}, run twice in each "
-                    f"round, took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with differences "
-                    "of this size."
+                    f"round, took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with "
+                    "differences of this size."
                 )
     disturbed = [one for one in result["comparisons"] if one["disturbed_rounds"]]
     if disturbed:
@@ -670,7 +670,8 @@ def _latency(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
                 class_="harness" if name == HARNESS else None, style=f"--own: var(--{colours[name]})",
             ))
         heads = [tag("th", "contender", scope="col")]
-        heads += [tag("th", name, scope="col", class_="number") for name in (*(f"{key} %" for key in wanted), "operations")]
+        columns = [*(f"{key} %" for key in wanted), "operations"]
+        heads += [tag("th", name, scope="col", class_="number") for name in columns]
         articles.append(tag(
             "article", _heading(comparison),
             _chart("latency", place, "Slowest operations", "Time that a share of the operations did not exceed; both "
