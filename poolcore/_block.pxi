@@ -511,6 +511,18 @@ cdef uint64_t heap_alloc_slow(pool_t *pool, uint64_t size) noexcept nogil:
     return alloc_any(pool, size, 0, 0, 0, NULL, &refusal)
 
 
+cdef bint heap_get_slow(pool_t *pool, uint64_t size, hold_t *hold, slab_t **guess) noexcept nogil:
+    cdef heap_t *heap
+    if pool.is_policed or size > pool.small_max:
+        return False
+    heap = <heap_t *>thread_heap_at(pool.slot_offset)
+    if heap.pool != pool:
+        return False
+    if heap_refill(pool, heap, pool.class_of[(size + (ALIGNMENT - 1)) >> ALIGNMENT_SHIFT]) == NULL:
+        return False
+    return heap_get(heap, pool, size, hold, guess)
+
+
 cdef int heap_free_slow(pool_t *pool, uint64_t address) noexcept nogil:
     return free_any(pool, address, 0)
 

@@ -39,6 +39,8 @@ cdef uint64_t pool_alloc_ex(pool_t *pool, uint64_t size, uint64_t alignment, int
 # The same for a Buffer: the block is HELD and `hold` is filled in and registered as its holder.
 cdef uint64_t pool_alloc_held(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag,
                               hold_t *hold, int *refusal) noexcept nogil
+# Where heap_get finds nothing, from another slab, but only if nothing else is to be done. False: pool_alloc_held.
+cdef bint heap_get_slow(pool_t *pool, uint64_t size, hold_t *hold, slab_t **guess) noexcept nogil
 # flags: FREE_DEFER. Answers a verdict_t.
 cdef int pool_free_ex(pool_t *pool, uint64_t address, int flags) noexcept nogil
 # By its own Buffer: DOUBLE when the hold is dead already, EXPORTED when it has views and neither flag nor pool defers.

@@ -11,7 +11,7 @@ heaps). No lock is held while a callback runs.
 from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from poolcore._counted cimport count_give, count_take, heap_alloc_counted, heap_free_counted
+from poolcore._counted cimport count_give, count_take, heap_alloc_counted, heap_free_counted, heap_get
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
     atomic_exchange_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_or_u64, atomic_store_ptr,

@@ -8,11 +8,12 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from poolcore._types cimport hold_t, pool_t
+from poolcore._types cimport hold_t, pool_t, slab_t
 
 
 cdef class Pool:
     cdef pool_t *engine         # NULL until __init__ is through
+    cdef slab_t *guess          # where the last get found its block, see heap_get
     cdef bint is_plain          # see the top of _python.pyx
     cdef bint is_bare           # plain, and its Buffers need no tracking
     cdef bint is_cyclic         # may be part of a reference cycle

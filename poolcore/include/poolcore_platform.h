@@ -37,6 +37,16 @@
 #define rarely(condition) __builtin_expect(!!(condition), 0)
 #endif
 
+/* Whether two pointers differ. After `a != b` a compiler takes either for the other, and with it what it waits for. */
+static inline int differ(const void *a, const void *b)
+{
+    uintptr_t difference = (uintptr_t)a - (uintptr_t)b;
+#if !defined(_MSC_VER)
+    __asm__("" : "+r"(difference));
+#endif
+    return difference != 0;
+}
+
 /* ---- Atomics ------------------------------------------------------------------------------ */
 
 #if defined(_MSC_VER)
