@@ -313,19 +313,22 @@ def test_raw_data_are_given_out(opened):
     assert json.loads(download.value.path().read_text()) == result
 
 
-def test_names_are_drawn_as_they_are(opened):
+@pytest.mark.parametrize("name", [HOSTILE, "<b>x</b>&lt;\"'", "<a href='x'>"])
+def test_names_are_drawn_as_they_are(opened, name):
     result = sample_results.whole()
     for comparison in result["comparisons"]:
         for key in ("latency", "memory"):
             if comparison[key]:
-                comparison[key][HOSTILE] = comparison[key].pop("mimalloc")
+                comparison[key][name] = comparison[key].pop("mimalloc")
         for row in comparison["contenders"]:
-            row["name"] = HOSTILE if row["name"] == "mimalloc" else row["name"]
+            row["name"] = name if row["name"] == "mimalloc" else row["name"]
     page = opened(result)
     assert page.title().startswith("pybuf bench")
     for kind in ("latency", "memory"):
-        assert HOSTILE[:14] in chart(page, kind).inner_text()
-    assert page.locator("#times").get_by_text(HOSTILE).count() == 3
+        # Longer names are cut where they stand beside their lines.
+        assert name[:14] in chart(page, kind).inner_text()
+        assert chart(page, kind).locator("a, script").count() == 0
+    assert page.locator("#times").get_by_text(name).count() == 3
 
 
 def test_more_contenders_than_colours_are_told_apart_by_dashes(opened):
