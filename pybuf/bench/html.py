@@ -344,12 +344,14 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ) + "."
     if (result.get("machine") or {}).get("is_address_randomized") is False:
         yield "One memory layout", "This system places memory at the same addresses in every process."
-    disqualified = {
-        one["name"]: one["reason"]
-        for comparison in result["comparisons"] for one in comparison["absent"] if one["is_disqualified"]
-    }
-    for name, reason in disqualified.items():
-        yield f"{name} is disqualified", _sentence(reason)
+    disqualified: dict[tuple[str, str], list[str]] = {}
+    for comparison in result["comparisons"]:
+        for one in comparison["absent"]:
+            if one["is_disqualified"]:
+                disqualified.setdefault((one["name"], one["reason"]), []).append(comparison["id"])
+    for (name, reason), ids in disqualified.items():
+        where = "" if len(ids) == len(result["comparisons"]) else f" In {'; '.join(ids)}."
+        yield f"{name} is disqualified", _sentence(reason) + where
 
 
 # ---- ratio dots --------------------------------------------------------------------------------
@@ -471,8 +473,9 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
     better = "less" if comparison["metric"] == "memory" else "faster"
     worse = "more" if comparison["metric"] == "memory" else "slower"
     heads = [
-        tag("th", "contender", scope="col"), tag("th", "pass", scope="col"),
-        tag("th", comparison["unit"], tag("span", "gross", class_="quiet"), scope="col", class_="number"),
+        tag("th", "contender", scope="col"), tag("th", "pass", scope="col", class_="pass"),
+        tag("th", comparison["unit"], tag("span", "gross", class_="quiet") if is_time else None, scope="col",
+            class_="number"),
         tag("th", "net", scope="col", class_="number net") if is_time else None,
         tag("th", axis.words(comparison["base"], better, worse), scope="col", class_="plot"),
         tag("th", "ratio", scope="col", class_="number"), tag("th", "interval", scope="col", class_="number"),
@@ -482,7 +485,8 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
         "tr", tag("td", colspan=4 if is_time else 3, class_="gap"), tag("td", axis.scale(), class_="plot"),
         tag("td", colspan=3, class_="gap"), class_="axis",
     ), aria_hidden="true")
-    caption = f"Pass, {comparison['unit']} (gross), ratio to {comparison['base']}, its interval, verdict"
+    gross = " (gross)" if is_time else ""
+    caption = f"Pass, {comparison['unit']}{gross}, ratio to {comparison['base']}, its interval, verdict"
     return tag("table", tag("caption", caption), tag("thead", tag("tr", *heads)), *bodies, scale, class_="forest")
 
 
