@@ -32,7 +32,8 @@ PASSES = {"first": "first pass", "later": "later passes", "all": "all passes"}
 #: Verdicts of bytes: fewer are not faster.
 BYTE_VERDICTS = {"faster": "less", "slower": "more"}
 #: Labels of the axis of ratios, the more important first.
-TICKS = (1, 0.5, 2, 0.2, 5, 0.1, 10, 0.8, 1.25, 0.9, 1.1, 0.7, 1.5, 0.6, 0.95, 1.05, 0.85, 1.15, 0.3, 3, 0.98, 1.02, 0.05, 20)
+TICKS = (1, 0.5, 2, 0.2, 5, 0.1, 10, 0.8, 1.25, 0.9, 1.1, 0.7, 1.5, 0.6, 0.95, 1.05, 0.85, 1.15, 0.3,
+         3, 0.98, 1.02, 0.05, 20)
 #: The narrowest distance between two of them, and where there is room for words beside the base, in hundredths.
 TICK_DISTANCE, WORD_ROOM = 11, 32
 #: What a granule of the arena is: `kind_t` of the engine.
@@ -222,7 +223,8 @@ def answer(result: dict[str, Any]) -> str:
     shown = [key for one in result["comparisons"] for key in ("contenders", "latency", "memory") if one[key]]
     if result["comparisons"] and not shown:
         absent = {
-            (one["name"], one["is_disqualified"]) for comparison in result["comparisons"] for one in comparison["absent"]
+            (one["name"], one["is_disqualified"])
+            for comparison in result["comparisons"] for one in comparison["absent"]
         }
         disqualified = sum(is_disqualified for _, is_disqualified in absent)
         return (
@@ -237,7 +239,8 @@ def answer(result: dict[str, Any]) -> str:
 
 def _subject(comparisons: list[dict[str, Any]]) -> str:
     """Whom the report is about: us, or the contender that is seen most often where we did not run."""
-    names = [row["name"] for one in comparisons for row in one["contenders"] if row["ratios"] and row["name"] != HARNESS]
+    names: list[str] = [row["name"] for one in comparisons for row in one["contenders"] if row["ratios"]]
+    names = [name for name in names if name != HARNESS]
     if OURS in names or not names:
         return OURS
     return max(dict.fromkeys(names), key=names.count)
@@ -330,9 +333,9 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for name, ratio in (comparison["a_over_a"] or {}).items():
             if ratio["verdict"] in ("faster", "slower"):
                 yield "The base differs from itself", (
-                    f"In {_label(comparison)} ({PASSES.get(name, name)}) {comparison['base']}, run twice in each round, "
-                    f"took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with differences "
-                    "of this size."
+                    f"In {_label(comparison)} ({PASSES.get(name, name)}) {comparison['base']}, run twice in each "
+                    f"round, took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with "
+                    "differences of this size."
                 )
     disturbed = [one for one in result["comparisons"] if one["disturbed_rounds"]]
     if disturbed:
@@ -341,12 +344,14 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ) + "."
     if (result.get("machine") or {}).get("is_address_randomized") is False:
         yield "One memory layout", "This system places memory at the same addresses in every process."
-    disqualified = {
-        one["name"]: one["reason"]
-        for comparison in result["comparisons"] for one in comparison["absent"] if one["is_disqualified"]
-    }
-    for name, reason in disqualified.items():
-        yield f"{name} is disqualified", _sentence(reason)
+    disqualified: dict[tuple[str, str], list[str]] = {}
+    for comparison in result["comparisons"]:
+        for one in comparison["absent"]:
+            if one["is_disqualified"]:
+                disqualified.setdefault((one["name"], one["reason"]), []).append(comparison["id"])
+    for (name, reason), ids in disqualified.items():
+        where = "" if len(ids) == len(result["comparisons"]) else f" In {'; '.join(ids)}."
+        yield f"{name} is disqualified", _sentence(reason) + where
 
 
 # ---- ratio dots --------------------------------------------------------------------------------
@@ -468,8 +473,9 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
     better = "less" if comparison["metric"] == "memory" else "faster"
     worse = "more" if comparison["metric"] == "memory" else "slower"
     heads = [
-        tag("th", "contender", scope="col"), tag("th", "pass", scope="col"),
-        tag("th", comparison["unit"], tag("span", "gross", class_="quiet"), scope="col", class_="number"),
+        tag("th", "contender", scope="col"), tag("th", "pass", scope="col", class_="pass"),
+        tag("th", comparison["unit"], tag("span", "gross", class_="quiet") if is_time else None, scope="col",
+            class_="number"),
         tag("th", "net", scope="col", class_="number net") if is_time else None,
         tag("th", axis.words(comparison["base"], better, worse), scope="col", class_="plot"),
         tag("th", "ratio", scope="col", class_="number"), tag("th", "interval", scope="col", class_="number"),
@@ -479,7 +485,8 @@ def _forest(comparison: dict[str, Any], colours: dict[str, str]) -> Markup:
         "tr", tag("td", colspan=4 if is_time else 3, class_="gap"), tag("td", axis.scale(), class_="plot"),
         tag("td", colspan=3, class_="gap"), class_="axis",
     ), aria_hidden="true")
-    caption = f"Pass, {comparison['unit']} (gross), ratio to {comparison['base']}, its interval, verdict"
+    gross = " (gross)" if is_time else ""
+    caption = f"Pass, {comparison['unit']}{gross}, ratio to {comparison['base']}, its interval, verdict"
     return tag("table", tag("caption", caption), tag("thead", tag("tr", *heads)), *bodies, scale, class_="forest")
 
 
@@ -644,7 +651,8 @@ def _chart(kind: str, place: int, title: str, reading: str, names: Iterable[str]
     return tag(
         "figure", tag("figcaption", tag("strong", title), " ", tag("span", reading, class_="quiet")),
         tag("ul", *legend, class_="legend"),
-        tag("div", class_="chart", data_chart=kind, data_comparison=place, role="img", aria_label=f"{title}. {reading}"),
+        tag("div", class_="chart", data_chart=kind, data_comparison=place, role="img",
+            aria_label=f"{title}. {reading}"),
     )
 
 
@@ -665,8 +673,9 @@ def _latency(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
                 tag("td", f"{operations:,}", class_="number"),
                 class_="harness" if name == HARNESS else None, style=f"--own: var(--{colours[name]})",
             ))
-        heads = [tag("th", "contender", scope="col"), *(tag("th", f"{key} %", scope="col", class_="number") for key in wanted),
-                 tag("th", "operations", scope="col", class_="number")]
+        heads = [tag("th", "contender", scope="col")]
+        columns = [*(f"{key} %" for key in wanted), "operations"]
+        heads += [tag("th", name, scope="col", class_="number") for name in columns]
         articles.append(tag(
             "article", _heading(comparison),
             _chart("latency", place, "Slowest operations", "Time that a share of the operations did not exceed; both "
@@ -691,7 +700,9 @@ def _memory(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
                 tag("td", _bytes(one["peak_resident_bytes"]), class_="number"),
                 tag("td", "–" if one["waste"] is None else f"{one['waste']:.2f}", class_="number"),
                 class_="harness" if name == HARNESS else None, style=f"--own: var(--{colours[name]})")
-            for name, one in sorted(memory.items(), key=lambda item: (item[0] == HARNESS, item[1]["peak_resident_bytes"]))
+            for name, one in sorted(
+                memory.items(), key=lambda item: (item[0] == HARNESS, item[1]["peak_resident_bytes"])
+            )
         ]
         heads = (tag("th", "contender", scope="col"), tag("th", "peak resident", scope="col", class_="number"),
                  tag("th", "resident / live at the peak", scope="col", class_="number"))
@@ -792,7 +803,8 @@ def _map_parts(granules: list[list[Any]]) -> Iterator[Markup]:
             tag("td", f"{live:,}", class_="number"), tag("td", f"{blocks:,}", class_="number"),
             tag("td", f"{live / blocks * 100:.0f} %" if blocks else "–", class_="number"),
         ))
-    heads = (tag("th", name, scope="col", class_="number") for name in ("size class", "slabs", "live", "blocks", "full"))
+    columns = ("size class", "slabs", "live", "blocks", "full")
+    heads = (tag("th", name, scope="col", class_="number") for name in columns)
     yield tag("p", f"{_counted(len(granules), 'granule')}: {counts}.", class_="footing")
     if rows:
         yield tag("details", tag("summary", "How full each size class is"),
@@ -833,7 +845,8 @@ def _method(result: dict[str, Any]) -> Section:
     points = [
         "A round runs every contender once, in random order; ratios are formed within a round and never across rounds.",
         "The estimate is the Hodges-Lehmann median of the logarithms of the rounds’ ratios, the interval that of the "
-        "exact signed-rank test at 99 %." + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),
+        "exact signed-rank test at 99 %."
+        + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),
         "“No difference”: the whole interval lies within ±2 % of 1. “Inconclusive”: it holds 1 and reaches beyond, or "
         "would be expected by chance among so many comparisons (Holm’s correction over the report).",
         "The base runs a second time in each round (A/A): what that row shows is chance.",

@@ -26,7 +26,8 @@ MISSING = {
     "is_disqualified": False,
 }
 DISQUALIFIED = {
-    "name": "handwritten", "reason": "returned a block of 1500 bytes in which the pattern had changed after 4,096 calls",
+    "name": "handwritten",
+    "reason": "returned a block of 1500 bytes in which the pattern had changed after 4,096 calls",
     "package": None, "is_disqualified": True,
 }
 
@@ -39,7 +40,7 @@ def ratio_of(series: list[float], base: list[float]) -> dict[str, Any]:
         half = 2.8 * statistics.stdev(logs) / math.sqrt(len(logs))
         low, high, confidence = math.exp(middle - half), math.exp(middle + half), 0.99
         verdict = (
-            "no difference" if 0.98 <= low and high <= 1.02 else
+            "no difference" if low >= 0.98 and high <= 1.02 else
             "faster" if high < 1 else "slower" if low > 1 else "inconclusive"
         )
     else:
@@ -151,7 +152,8 @@ def resident(seed: int) -> dict[str, Any]:
         for step in range(300)
     ]
     memory = {}
-    for peer, waste in (("poolcore", 1.06), ("glibc", 1.12), ("mimalloc", 1.34), ("tcmalloc", 1.21), ("jemalloc", 1.18)):
+    wastes = {"poolcore": 1.06, "glibc": 1.12, "mimalloc": 1.34, "tcmalloc": 1.21, "jemalloc": 1.18}
+    for peer, waste in wastes.items():
         peak, timeline = 0.0, []
         for event, now in zip(events, live, strict=True):
             peak = max(peak * 0.9985, now * waste)
@@ -163,7 +165,9 @@ def resident(seed: int) -> dict[str, Any]:
         }
     sizes: dict[int, int] = {}
     for _ in range(30_000):
-        size = rng.choice((24, 32, 48, 64, 64, 128, 256)) if rng.random() < 0.6 else int(rng.lognormvariate(5.2, 1.1)) + 1
+        size = int(rng.lognormvariate(5.2, 1.1)) + 1
+        if rng.random() < 0.6:
+            size = rng.choice((24, 32, 48, 64, 64, 128, 256))
         sizes[min(size, 60_000)] = sizes.get(min(size, 60_000), 0) + 1
     edges = [16 * step for step in range(1, 9)] + [
         int(2 ** (power + part / 4)) // 16 * 16 for power in range(7, 16) for part in range(1, 5)
@@ -192,7 +196,9 @@ def result(comparisons: list[dict[str, Any]], seed: int = 20_261_128, is_complet
             rows = {row["name"]: row["series"].get(name) for row in one["contenders"]}
             if rows.get("poolcore") is None:
                 continue
-            others = {key: statistics.median(row) for key, row in rows.items() if row and key not in ("poolcore", "empty")}
+            others = {
+                key: statistics.median(row) for key, row in rows.items() if row and key not in ("poolcore", "empty")
+            }
             fastest = min(others, key=others.__getitem__)
             peers[one["workload"]["name"]] = fastest
             ratios[one["workload"]["name"]] = statistics.median(rows["poolcore"]) / others[fastest]
@@ -204,17 +210,18 @@ def result(comparisons: list[dict[str, Any]], seed: int = 20_261_128, is_complet
         "schema": 2, "kind": "bench",
         "manifest": {
             "schema": 2, "kind": "bench", "seed": seed,
-            "command": ["pybuf", "bench", "lifo-pair", "random-replacement", "sqlite", "--metric", "time,latency,memory",
-                        "--rounds", "20", "--seed", str(seed), "-o", "found"],
+            "command": ["pybuf", "bench", "lifo-pair", "random-replacement", "sqlite",
+                        "--metric", "time,latency,memory", "--rounds", "20", "--seed", str(seed), "-o", "found"],
             "contenders": [{"name": name, "library": None, "settings": None, "same_as": None} for name in names],
             "workloads": [{"name": one["workload"]["name"], "parameters": one["workload"]["parameters"], "trace": None,
                            "digest": None} for one in comparisons],
             "metrics": ["time", "latency", "memory"], "threads": [1], "touch": "line", "rounds": 20, "time_s": None,
-            "live_bytes": None, "cpus": None, "passes": ["first", "later"], "order": "exact", "is_oversubscribed": False,
+            "live_bytes": None, "cpus": None, "passes": ["first", "later"], "order": "exact",
+            "is_oversubscribed": False,
         },
         "fingerprint": {
             "cpu_model": "AMD EPYC 7B13", "libc": "glibc 2.36", "kernel": "6.18", "thp": "madvise",
-            "python": "CPython 3.11.7", "gil": True, "contenders": {name: "3f5a9c" for name in names},
+            "python": "CPython 3.11.7", "gil": True, "contenders": dict.fromkeys(names, "3f5a9c"),
         },
         "machine": {"processor": "AMD EPYC 7B13", "processors": "2", "system": "Linux 6.18 x86_64",
                     "c_library": "glibc 2.36", "python": "CPython 3.11.7", "is_address_randomized": True},

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 import string
 from html.parser import HTMLParser
 
 import pytest
-import sample_results
 
+import sample_results
 from pybuf.bench import html
 
 SECTIONS = ["overview", "times", "latency", "memory", "sizes", "slabs", "absent", "method", "data"]
@@ -124,7 +125,8 @@ def test_the_answer_is_one_sentence_with_its_limits():
     assert not re.search(r"[.!?] ", answer)
     assert re.fullmatch(
         r"poolcore took 0\.\d\d to 0\.\d\d of glibc’s time in 3 comparisons \(.*\) and, in the geometric mean, "
-        r"\d\.\d\d of the fastest peer’s, measured on one machine in 20 rounds that could have missed effects below .* %\.",
+        r"\d\.\d\d of the fastest peer’s, measured on one machine in 20 rounds that could have missed effects below "
+        r".* %\.",
         answer,
     )
 
@@ -141,8 +143,8 @@ def with_ratio(estimate, low, high, verdict):
 
 def test_one_comparison_is_answered_with_its_interval():
     assert html.answer(with_ratio(1.004, 0.991, 1.016, "no difference")) == (
-        "poolcore took 1.00 of glibc’s time on pair (99 % interval 0.99 to 1.02: no difference), measured on one machine "
-        "in 20 rounds that could have missed effects below 2.1 %."
+        "poolcore took 1.00 of glibc’s time on pair (99 % interval 0.99 to 1.02: no difference), measured on one "
+        "machine in 20 rounds that could have missed effects below 2.1 %."
     )
 
 
@@ -208,7 +210,7 @@ def test_the_axis_holds_what_it_shows_and_its_labels_do_not_touch(low, high):
     assert all(0 <= axis.at(value) <= 100 for value in (low, high, 0.98, 1.02))
     places = sorted(axis.at(tick) for tick in axis.ticks())
     assert 1 in axis.ticks() and len(places) >= 2
-    assert all(other - one >= html.TICK_DISTANCE for one, other in zip(places, places[1:], strict=False))
+    assert all(other - one >= html.TICK_DISTANCE for one, other in itertools.pairwise(places))
 
 
 def test_what_is_off_the_axis_is_said_to_be():

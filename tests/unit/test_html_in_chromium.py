@@ -10,11 +10,11 @@ from functools import cache
 from importlib.resources import files
 
 import pytest
-import sample_results
 from playwright.sync_api import expect, sync_playwright
-from test_html import HOSTILE
 
+import sample_results
 from pybuf.bench import html
+from test_html import HOSTILE
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -139,7 +139,7 @@ def test_lines_pass_through_their_percentiles(seen):
     # Where the harness's line crosses 99 %, it lies on the upper edge of the zone below its 99th percentile.
     distances = page.evaluate("""() => {
         const chart = document.querySelector("[data-chart=latency]");
-        const box = (selector) => chart.querySelector(selector).getBoundingClientRect();
+        const zone = chart.querySelector(".shapelayer path").getBoundingClientRect();
         const tick = [...chart.querySelectorAll("g.xtick text")].find((one) => one.textContent === "99 %")
             .getBoundingClientRect();
         const line = [...chart.querySelectorAll("path.js-line")]
@@ -148,7 +148,7 @@ def test_lines_pass_through_their_percentiles(seen):
         const found = [];
         for (let at = 0; at < line.getTotalLength(); at += 0.25) {
             const point = line.getPointAtLength(at).matrixTransform(place);
-            if (Math.abs(point.x - (tick.left + tick.width / 2)) < 1.5) found.push(point.y - box(".shapelayer path").top);
+            if (Math.abs(point.x - tick.left - tick.width / 2) < 1.5) found.push(point.y - zone.top);
         }
         return found;
     }""")
@@ -158,7 +158,8 @@ def test_lines_pass_through_their_percentiles(seen):
 
 def test_the_zone_of_no_difference_lies_around_one(seen):
     page = seen()
-    boxes = page.evaluate("""() => [...document.querySelectorAll("#times tr")].filter((row) => row.querySelector(".zone"))
+    boxes = page.evaluate("""() => [...document.querySelectorAll("#times tr")]
+        .filter((row) => row.querySelector(".zone"))
         .map((row) => [".zone", ".one", ".plot"].map((part) => row.querySelector(part).getBoundingClientRect())
         .map((box) => [box.left, box.width, box.height]))""")
     assert len(boxes) > 20
@@ -312,19 +313,22 @@ def test_raw_data_are_given_out(opened):
     assert json.loads(download.value.path().read_text()) == result
 
 
-def test_names_are_drawn_as_they_are(opened):
+@pytest.mark.parametrize("name", [HOSTILE, "<b>x</b>&lt;\"'", "<a href='x'>"])
+def test_names_are_drawn_as_they_are(opened, name):
     result = sample_results.whole()
     for comparison in result["comparisons"]:
         for key in ("latency", "memory"):
             if comparison[key]:
-                comparison[key][HOSTILE] = comparison[key].pop("mimalloc")
+                comparison[key][name] = comparison[key].pop("mimalloc")
         for row in comparison["contenders"]:
-            row["name"] = HOSTILE if row["name"] == "mimalloc" else row["name"]
+            row["name"] = name if row["name"] == "mimalloc" else row["name"]
     page = opened(result)
     assert page.title().startswith("pybuf bench")
     for kind in ("latency", "memory"):
-        assert HOSTILE[:14] in chart(page, kind).inner_text()
-    assert page.locator("#times").get_by_text(HOSTILE).count() == 3
+        # Longer names are cut where they stand beside their lines.
+        assert name[:14] in chart(page, kind).inner_text()
+        assert chart(page, kind).locator("a, script").count() == 0
+    assert page.locator("#times").get_by_text(name).count() == 3
 
 
 def test_more_contenders_than_colours_are_told_apart_by_dashes(opened):

@@ -8,8 +8,8 @@ from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-import sample_results
 
+import sample_results
 from pybuf.bench import perfetto
 
 

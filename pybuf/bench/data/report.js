@@ -145,7 +145,8 @@
         xref: "paper", x: 1, xanchor: "right", xshift: -6, yref: "paper", y: 0, yanchor: "bottom", font: {...font(), size: isNarrow(node) ? 10 : 11},
       }));
     }
-    const ticks = powers(low, high).flatMap((power) => [power, 3 * power]).filter(
+    const ticks = powers(low, high).flatMap(
+      (power) => high - low < 1.6 ? [power, 2 * power, 5 * power] : [power, 3 * power]).filter(
       (tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
     return [traces, layout(node, {
       annotations, shapes, hovermode: "closest",
