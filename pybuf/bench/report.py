@@ -176,7 +176,7 @@ def _table(comparison: Comparison, is_wide: bool) -> Table:
 
 def _cells(row: Row, empty: Row | None, one: str, is_time: bool, is_wide: bool) -> list[str | Text]:
     value = statistics.median(row.series[one])
-    cells: list[str | Text] = [f"{value:.2f}" if is_time else f"{value / MEGABYTE:.1f}"]
+    cells: list[str | Text] = [f"{value:.2f}" if is_time else f"{value / MEGABYTE:.3g}"]
     if empty is not None:
         cells.append(f"{value - statistics.median(empty.series[one]):.2f}")
     cells.append(_ratio(None if row.ratios is None else row.ratios.get(one), is_wide))
