@@ -236,6 +236,7 @@ cdef struct machine_t:
     bug_handler_t bug_handler
     void *bug_handler_context
     uint64_t callback_errors    # exceptions that had no Python caller to go to
+    uint64_t calling            # calls of routines that may run callbacks and go on with the machine after them
     uint64_t physical_offset
     PyObject *owner             # the MachineBase; borrowed; NULL once closed
     PyObject *events            # the caller's events; borrowed; NULL without
@@ -272,6 +273,7 @@ cdef class MachineBase:
     cdef object advancing               # lock that is held through `advance`
     cdef dict parked                    # exceptions of callbacks, by thread; see callbacks_enter
     cdef bint is_default
+    cdef bint is_shut                   # its end began
     cdef object __weakref__
 
 

@@ -265,7 +265,8 @@ cdef machine_t *machine_shared(MachineBase machine) except NULL:
 cdef int machine_is_open_or_raise(MachineBase machine) except -1:
     if machine.machine == NULL:
         raise ValueError("this Machine was never made: its __init__ did not run, or it raised")
-    if not machine.machine.is_open:
+    # Its struct may be another machine's by now.
+    if machine.is_shut or not machine.machine.is_open:
         raise ValueError("the machine is closed")
     return 0
 
@@ -631,22 +632,41 @@ cdef void event_clear(event_t *event) noexcept nogil:
     event.is_set = 0
 
 
+cdef enum:
+    SLICE_NS = 50_000_000
+    BUSY_NS = 1_000_000
+
+
 cdef uint32_t event_wait(machine_t *machine, uint64_t handle, uint32_t timeout_ms) noexcept nogil:
     cdef event_t *event = event_locked(machine, handle)
-    cdef uint64_t until, now
+    cdef uint64_t until, now, due
     cdef uint32_t answer = 0
     if event == NULL:
         return 0xFFFFFFFF
     until = UINT64_MAX if timeout_ms == UINT32_MAX else os_clock_ns() + <uint64_t>timeout_ms * 1000000
     while not event.is_set and event.handle == handle:
-        now = 0 if until == UINT64_MAX else os_clock_ns()
+        now = os_clock_ns()
         if now >= until:
             answer = 0x102
             break
-        if until == UINT64_MAX:
-            os_wait(&event.condition, &event.lock)
+        if machine.clock.is_manual:
+            if until == UINT64_MAX:
+                os_wait(&event.condition, &event.lock)
+            else:
+                os_wait_ns(&event.condition, &event.lock, until - now)
+            continue
+        # A real clock is moved by who waits; what is added meanwhile is seen after a slice.
+        due = clock_next_ns(machine)
+        if due > now:
+            os_wait_ns(&event.condition, &event.lock, min(until, due, now + SLICE_NS) - now)
+            continue
+        os_unlock(&event.lock)
+        if not clock_run(machine, clock_now(machine)):
+            # Another thread moves it.
+            os_lock(&event.lock)
+            os_wait_ns(&event.condition, &event.lock, min(until, now + BUSY_NS) - now)
         else:
-            os_wait_ns(&event.condition, &event.lock, until - now)
+            os_lock(&event.lock)
     if event.handle != handle:
         answer = 0xFFFFFFFF
     elif answer == 0 and not event.is_manual_reset:
@@ -808,6 +828,14 @@ cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil:
     return is_done
 
 
+cdef uint64_t clock_next_ns(machine_t *machine) noexcept nogil:
+    """When the next is due on a real clock, as os_clock_ns has it."""
+    cdef uint64_t tick = clock_next(machine)
+    if tick > UINT64_MAX // 125 - 3:
+        return UINT64_MAX
+    return machine.clock.began_ns + (tick * 125 + 2) // 3
+
+
 cdef uint64_t clock_next(machine_t *machine) noexcept nogil:
     cdef uint64_t tick
     os_lock(&machine.clock.lock)
@@ -930,6 +958,8 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
             routine_name(bug.note.routine), bug.note.sequence or None, tag_shown(bug.note.tag), bug.note.size)
         if bug.note.freed_by:
             freed = routine_name(bug.note.freed_by)
+        elif bug.note.flags & NOTE_FREED:
+            freed = "the removal of its device"
     return errors.BugCheck(
         bug.code, (bug.parameters[0], bug.parameters[1], bug.parameters[2], bug.parameters[3]),
         routine=routine_name(bug.routine), device=bug.device or None, machine=machine, allocated=allocated, freed=freed)
@@ -1090,13 +1120,13 @@ cdef class MachineBase:
                 families[family].made(machine)
 
     def __del__(self):
-        if self.machine != NULL and self.machine.is_open:
+        if self.machine != NULL:
             machine_shut(self)
 
     def __repr__(self):
         if self.machine == NULL:
             return f"<{type(self).__name__}, never made>"
-        state = "" if self.machine.is_open else ", closed"
+        state = ", closed" if self.is_shut else ""
         return f"<{type(self).__name__} {self.machine.number}{state}>"
 
     def __reduce__(self):
@@ -1119,7 +1149,7 @@ cdef class MachineBase:
     @property
     def is_closed(self):
         """Whether `close` was called."""
-        return self.machine == NULL or not self.machine.is_open
+        return self.machine == NULL or self.is_shut
 
     @property
     def bug_checks(self):
@@ -1415,14 +1445,16 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            Called from a callback of `advance`.
+            A routine of the machine runs callbacks, in this thread or another; `advance` is one.
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
-        if self.machine == NULL or not self.machine.is_open:
+        if self.machine == NULL or self.is_shut:
             return
         if self.machine.clock.is_advancing:
             raise RuntimeError("a machine cannot be closed while it advances")
+        if self.parked or atomic_load_u64(&self.machine.calling):
+            raise RuntimeError("a machine cannot be closed while a callback of it runs")
         machine_shut(self)
 
 
@@ -1433,6 +1465,10 @@ cdef uint64_t kept_from(uint64_t count) noexcept:
 cdef int machine_shut(MachineBase self) except -1:
     cdef machine_t *machine = self.machine
     cdef int family
+    # What the families let go may be an object whose end calls close() again.
+    if self.is_shut:
+        return 0
+    self.is_shut = True
     for family in range(FAMILIES):
         if is_registered[family] and families[family].closing != NULL:
             families[family].closing(machine)

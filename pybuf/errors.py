@@ -89,6 +89,8 @@ class BugCheck(Exception):  # noqa: N818
         Who allocated the block, where that is known.
     freed : str or None
         The routine that freed it before.
+    left : tuple of BlockOwner
+        What a device left that was removed.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class BugCheck(Exception):  # noqa: N818
         machine: object = None,
         allocated: BlockOwner | None = None,
         freed: str | None = None,
+        left: tuple[BlockOwner, ...] = (),
     ) -> None:
         from pybuf.status import BugCheckCode
 
@@ -111,6 +114,7 @@ class BugCheck(Exception):  # noqa: N818
         self.machine = machine
         self.allocated = allocated
         self.freed = freed
+        self.left = left
         super().__init__(code, parameters)
 
     def __str__(self) -> str:
@@ -132,10 +136,14 @@ class BugCheck(Exception):  # noqa: N818
                          f"tag {self.allocated.tag}{number}")
         if self.freed:
             lines.append(f"Freed by: {self.freed}")
+        for tag in sorted({block.tag for block in self.left}):
+            sizes = [block.size for block in self.left if block.tag == tag]
+            lines.append(f"Left behind: tag {tag}, {len(sizes)} blocks of {sum(sizes)} bytes")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        state = (int(self.code), self.parameters, self.routine, self.device, self.allocated, self.freed)
+        state = (int(self.code), self.parameters, self.routine, self.device, self.allocated, self.freed,
+                 self.left)
         return _bug_check_again, state
 
 
@@ -146,8 +154,9 @@ def _bug_check_again(
     device: int | None,
     allocated: BlockOwner | None,
     freed: str | None,
+    left: tuple[BlockOwner, ...],
 ) -> BugCheck:
-    return BugCheck(code, parameters, routine=routine, device=device, allocated=allocated, freed=freed)
+    return BugCheck(code, parameters, routine=routine, device=device, allocated=allocated, freed=freed, left=left)
 
 
 _ADDRESS = "address of the block"
@@ -223,8 +232,8 @@ _EXPLAINED: dict[tuple[int, int | None], tuple[str, tuple[str, str, str, str]]] 
         ("kind of violation", "bytes of paged pool", "bytes of nonpaged pool", "number of blocks"),
     ),
     (0xC6, None): (
-        "A driver wrote to a block after it was freed.",
-        ("address that was accessed", "1: write", "0", "0"),
+        "A driver accessed a block after it was freed.",
+        ("address that was accessed", "0: read, 1: write", "0: by the kernel", "0"),
     ),
     (0xCD, None): (
         "Memory past the end of a block was referenced.",
