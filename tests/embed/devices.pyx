@@ -9,6 +9,7 @@ from pybuf cimport (
     audio_link_position, audio_set_state, bug_check_t, client_t, device_t, format_t, machine_from_object, machine_t,
     mdl_t, video_allocate_buffer, video_allocate_pool, video_device_find, video_free_pool, video_release_buffer,
 )
+from pybuf._status cimport STATUS_INVALID_HANDLE
 
 
 def pool(machine, uint64_t extension, uint32_t count):
@@ -78,6 +79,6 @@ cdef int finish(client_t *client, uint64_t engine) noexcept nogil:
         return 5
     if audio_free_dma(client, engine) != 0 or audio_free_engine(client, engine) != 0:
         return 6
-    if audio_free_dma(client, engine) != 0xC0000008:
+    if audio_free_dma(client, engine) != STATUS_INVALID_HANDLE:
         return 7
     return 0
