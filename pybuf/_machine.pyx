@@ -953,9 +953,11 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     """The exception for a recorded bug check."""
     allocated = None
     freed = None
+    cdef int kind
     if bug.freed and bug.note.routine:
-        allocated = errors.BlockOwner(
-            routine_name(bug.note.routine), bug.note.sequence or None, tag_shown(bug.note.tag), bug.note.size)
+        kind = pool_kind_of(machine.machine, bug.freed)
+        tag = tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
+        allocated = errors.BlockOwner(routine_name(bug.note.routine), bug.note.sequence or None, tag, bug.note.size)
         if bug.note.freed_by:
             freed = routine_name(bug.note.freed_by)
         elif bug.note.flags & NOTE_FREED:

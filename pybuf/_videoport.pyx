@@ -21,7 +21,7 @@ from pybuf._machine cimport (
     APC_LEVEL, DISPATCH_LEVEL, FAMILY_VIDEO, NOTE_FREED, POOL_VIDEO_BUFFER, POOL_VIDEO_NONPAGED,
     POOL_VIDEO_PAGED, QUIRK_VIDEO_PAIRING_SHARED, QUIRK_VIDEO_ZERO_MINIMAL, ROUTINE_VideoPortAllocateBuffer,
     ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer,
-    MachineBase, Reference, address_of_argument, bug_check_t, bug_deliver, bug_set, dword_of_argument, family_calls_t,
+    MachineBase, Reference, address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, dword_of_argument, family_calls_t,
     family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t,
     note_write, pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
 )
@@ -327,6 +327,16 @@ cdef uint64_t first_bad_byte(machine_t *machine, int kind, uint64_t address, uin
     return 0
 
 
+cdef void stop_for_overrun(device_t *device, uint32_t routine, int kind, uint64_t address, bug_check_t *bug
+                           ) noexcept nogil:
+    cdef uint64_t size
+    cdef uint64_t bad = first_bad_byte(device.machine, kind, address, &size)
+    if device.machine.is_special_pool:
+        stop(device, routine, bug, SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, address, bad, 0, 0x24)
+    else:
+        stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x51, address, bad, size)
+
+
 cdef void block_free(device_t *device, uint64_t address, bint is_pool, bint is_stale, bug_check_t *bug) noexcept nogil:
     """Both frees. `is_stale`: it is known to be freed, whatever is there now."""
     cdef machine_t *machine = device.machine
@@ -342,7 +352,7 @@ cdef void block_free(device_t *device, uint64_t address, bint is_pool, bint is_s
     cdef pool_t *pool
     cdef note_t *note = NULL
     cdef note_t before
-    cdef uint64_t bad, size
+    cdef block_t inside
     if is_video:
         note = note_at(machine, kind, address)
     if note != NULL:
@@ -393,11 +403,18 @@ cdef void block_free(device_t *device, uint64_t address, bint is_pool, bint is_s
             note_into(bug, address, &before)
             return
     if verdict == VERDICT_CORRUPT:
-        bad = first_bad_byte(machine, kind, address, &size)
-        if machine.is_special_pool:
-            stop(device, routine, bug, SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, address, bad, 0, 0x24)
+        stop_for_overrun(device, routine, kind, address, bug)
+    elif verdict == VERDICT_INTERIOR and pool_block_at(machine.pools[kind], address, &inside):
+        # The rest is about the block that it is in.
+        if is_verifier:
+            stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x10, address, 0, 0)
         else:
-            stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x51, address, bad, size)
+            stop(device, routine, bug, BAD_POOL_CALLER, 0x99, address, 0, 0)
+        note = note_at(machine, kind, inside.address)
+        if note != NULL:
+            before = note[0]
+            note_into(bug, inside.address, &before)
+        return
     elif is_verifier:
         if verdict == VERDICT_DOUBLE:
             stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x13, address, 0, 0)
@@ -764,7 +781,7 @@ cdef class Device(Reference):
                 and block.owner == self.device.number]
 
     def remove(self):
-        """Removes the device. What it left is freed.
+        """Removes the device. What it left is freed; but a block that was written past its end stays, and is recorded.
 
         Returns
         -------
@@ -784,7 +801,7 @@ cdef class Device(Reference):
         cdef uint64_t address
         cdef device_t *device
         cdef note_t *note
-        cdef int kind
+        cdef int kind, verdict
         device_is_there_or_raise(self)
         device = self.device
         left = self.live()
@@ -802,7 +819,12 @@ cdef class Device(Reference):
             note.flags |= NOTE_FREED
             note.freed_by = 0
             with nogil:
-                pool_free_ex(device.machine.pools[kind], address, FREE_DEFER)
+                verdict = pool_free_ex(device.machine.pools[kind], address, FREE_DEFER)
+            if verdict == VERDICT_CORRUPT:
+                note.flags &= ~<uint32_t>NOTE_FREED
+                stop_for_overrun(device, 0, kind, address, &bug)
+                note_into(&bug, address, note)
+                bug_deliver_c(device.machine, &bug)
         device.is_live = 0
         if left and device.machine.is_verifier:
             stop(device, 0, &bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x60, paged, nonpaged, len(left))

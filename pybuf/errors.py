@@ -120,11 +120,11 @@ class BugCheck(Exception):  # noqa: N818
     def __str__(self) -> str:
         summary, names = _explained(self.code, self.parameters)
         lines = [f"{self.code.name} ({self.code:x})", self.code.meaning]
-        if summary:
+        if summary and summary != self.code.meaning:
             lines.append(summary)
         lines.append("Arguments:")
         lines += [
-            f"Arg{i}: {value:016x}, {name}"
+            f"Arg{i}: {value:016x}, {name}{_said(name, value)}"
             for i, (value, name) in enumerate(zip(self.parameters, names, strict=True), start=1)
         ]
         if self.routine:
@@ -138,7 +138,7 @@ class BugCheck(Exception):  # noqa: N818
             lines.append(f"Freed by: {self.freed}")
         for tag in sorted({block.tag for block in self.left}):
             sizes = [block.size for block in self.left if block.tag == tag]
-            lines.append(f"Left behind: tag {tag}, {len(sizes)} blocks of {sum(sizes)} bytes")
+            lines.append(f"Left behind: tag {tag}, {sum(sizes)} bytes in {len(sizes)} block{'s' * (len(sizes) > 1)}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -164,6 +164,22 @@ _TYPE = "pool type"
 _SIZE = "number of bytes"
 _TAG = "pool tag"
 _IRQL = "current IRQL"
+
+_TYPES = {0: "NonPagedPool", 1: "PagedPool", 2: "NonPagedPoolMustSucceed", 4: "NonPagedPoolCacheAligned",
+          5: "PagedPoolCacheAligned", 6: "NonPagedPoolCacheAlignedMustS"}
+_LEVELS = {0: "PASSIVE_LEVEL", 1: "APC_LEVEL", 2: "DISPATCH_LEVEL"}
+
+
+def _said(name: str, value: int) -> str:
+    """What a debugger would add to a number."""
+    if name == _TYPE:
+        return f" ({_TYPES.get(value, 'unknown')})"
+    if name == _TAG:
+        return " ({})".format("".join(chr(c) if 32 <= c < 127 else "." for c in value.to_bytes(8, "little")[:4]))
+    if name in (_IRQL, "requested IRQL"):
+        return f" ({_LEVELS.get(value, 'above DISPATCH_LEVEL')})"
+    return ""
+
 
 # (bug check, first parameter) -> what it says, the other three. None: whatever the first parameter is.
 _EXPLAINED: dict[tuple[int, int | None], tuple[str, tuple[str, str, str, str]]] = {
