@@ -6,8 +6,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from poolcore cimport (
-    FREE_DEFER, VERDICT_EXPORTED, VERDICT_LIVE, Buffer, Pool, buffer_address, buffer_adopt, import_poolcore, pool_alloc_ex,
-    pool_free_ex, pool_share, pool_t, pool_verdict_of,
+    FREE_DEFER, VERDICT_EXPORTED, VERDICT_LIVE, Buffer, Pool, buffer_address, buffer_adopt, import_poolcore,
+    pool_alloc_ex, pool_free_ex, pool_share, pool_t, pool_verdict_of,
 )
 from pybuf._machine cimport (
     DISPATCH_LEVEL, FAMILY_AUDIO, HANDLE_ENGINE, PASSIVE_LEVEL, POOL_AUDIO, TICKS_PER_SECOND, MachineBase, Reference,

@@ -18,12 +18,12 @@ from poolcore cimport (
     pool_alloc_ex, pool_block_at, pool_free_ex, pool_t, pool_verdict_of,
 )
 from pybuf._machine cimport (
-    APC_LEVEL, DISPATCH_LEVEL, FAMILY_VIDEO, NOTE_FREED, POOL_VIDEO_BUFFER, POOL_VIDEO_NONPAGED,
-    POOL_VIDEO_PAGED, QUIRK_VIDEO_PAIRING_SHARED, QUIRK_VIDEO_ZERO_MINIMAL, ROUTINE_VideoPortAllocateBuffer,
-    ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer,
-    MachineBase, Reference, address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, dword_of_argument, family_calls_t,
-    family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t,
-    note_write, pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
+    APC_LEVEL, DISPATCH_LEVEL, FAMILY_VIDEO, NOTE_FREED, POOL_VIDEO_BUFFER, POOL_VIDEO_NONPAGED, POOL_VIDEO_PAGED,
+    QUIRK_VIDEO_PAIRING_SHARED, QUIRK_VIDEO_ZERO_MINIMAL, ROUTINE_VideoPortAllocateBuffer,
+    ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer, MachineBase, Reference,
+    address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, dword_of_argument, family_calls_t,
+    family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t, note_write,
+    pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
 )
 from pybuf._platform cimport (
     atomic_cas_u64, atomic_load_ptr, atomic_load_u64, atomic_store_ptr, os_lock, os_lock_init,

@@ -31,8 +31,8 @@ from pybuf._hdaudio import (
     HDAUDIO_BUS_INTERFACE_V2,
     REFERENCES,
     BusInterface,
-    Mdl,
     CodecResponse,
+    Mdl,
     buffer_release,
     bus_attach,
     context_new,
@@ -401,7 +401,7 @@ class Stream:
         self.format = format
         self._is_notified = notifications != 0
         self._is_closed = False
-        answer: tuple[Any, ...]
+        answer: Any
         try:
             status, handle, converter_format = getattr(interface, routine)(*arguments)
             _expect(routine, status, f"The format was {format!r}.")

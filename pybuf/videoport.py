@@ -81,7 +81,8 @@ class pool:  # noqa: N801
         made = VideoPortAllocatePool(self.device, self.kind, self.size, self.tag)
         if made is None:
             raise VideoPortError("VideoPortAllocatePool", VpStatus.ERROR_NOT_ENOUGH_MEMORY,
-                                 f"{self.size!r} bytes were asked for; free blocks, or raise the machine's video_bytes.")
+                                 f"{self.size!r} bytes were asked for. Free blocks, or raise the machine's "
+                                 "video_bytes.")
         self._entered.append(made)
         return made
 

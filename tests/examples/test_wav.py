@@ -19,7 +19,8 @@ def tone(path, rate, channels, width, frames):
     """Writes a file of 440 Hz."""
     middle = 128 if width == 1 else 0
     top = (1 << 8 * width - 1) - 1
-    samples = (middle + round(top * math.sin(440 * math.tau * (n // channels) / rate)) for n in range(frames * channels))
+    samples = (middle + round(top * math.sin(440 * math.tau * (n // channels) / rate))
+               for n in range(frames * channels))
     with wave.open(str(path), "wb") as file:
         file.setframerate(rate)
         file.setnchannels(channels)

@@ -18,7 +18,6 @@ from pybuf import (
     VideoPortFreePool,
     VideoPortReleaseBuffer,
 )
-
 from pybuf.routines import ROUTINES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is obsolete:DeprecationWarning")

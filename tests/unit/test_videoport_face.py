@@ -47,9 +47,9 @@ def test_the_type_is_paged_unless_another_is_asked_for(machine, device):
 
 def test_no_memory_is_raised_with_its_status(machine, device):
     machine.refuse("video_paged")
-    with pytest.raises(pybuf.VideoPortError, match="VideoPortAllocatePool: ERROR_NOT_ENOUGH_MEMORY.*video_bytes") as caught:
-        with videoport.pool(device, SIZE, "zyxD"):
-            pass
+    with pytest.raises(pybuf.VideoPortError, match=r"VideoPortAllocatePool: ERROR_NOT_ENOUGH_MEMORY.*video_bytes"
+                       ) as caught:
+        videoport.pool(device, SIZE, "zyxD").__enter__()
     assert (caught.value.status, caught.value.routine) == (pybuf.VpStatus.ERROR_NOT_ENOUGH_MEMORY,
                                                            "VideoPortAllocatePool")
     assert caught.value.meaning
@@ -62,11 +62,11 @@ def test_the_allowance_is_raised_with_its_status(machine, device):
     with warnings.catch_warnings(), held as block:
         warnings.simplefilter("ignore")
         assert (len(block), device.charged) == (1000, 1000)
-        with pytest.raises(pybuf.VideoPortError, match="ERROR_INSUFFICIENT_BUFFER.*allowance_bytes") as caught:
+        with pytest.raises(pybuf.VideoPortError, match=r"ERROR_INSUFFICIENT_BUFFER.*allowance_bytes") as caught:
             videoport.buffer(device, 1).__enter__()
         assert caught.value.status == 122
         machine.refuse("video_buffer")
-        with pytest.raises(pybuf.VideoPortError, match="ERROR_NOT_ENOUGH_MEMORY.*video_bytes"):
+        with pytest.raises(pybuf.VideoPortError, match=r"ERROR_NOT_ENOUGH_MEMORY.*video_bytes"):
             videoport.buffer(machine.video_device(), 1).__enter__()
     assert device.charged == 0
 
