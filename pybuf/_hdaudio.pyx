@@ -11,12 +11,12 @@ from poolcore cimport (
 )
 from pybuf._machine cimport (
     DISPATCH_LEVEL, FAMILY_AUDIO, HANDLE_ENGINE, PASSIVE_LEVEL, POOL_AUDIO, TICKS_PER_SECOND, MachineBase, Reference,
-    address_of_argument, callback_raised, callbacks_enter, callbacks_leave, clock_now, clock_run, due_add, due_remove,
-    dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, handle_close, handle_find,
-    handle_open, irql_now, irql_set, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t, note_write,
-    pool_refuses, status_object, unsigned_of_argument, violation_record,
+    address_of_argument, callback_raised, callbacks_enter, callbacks_leave, calls_begin, calls_end, clock_now,
+    clock_run, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t, family_register,
+    handle_close, handle_find, handle_open, irql_now, irql_set, machine_is_open_or_raise, machine_pool, machine_t,
+    note_at, note_t, note_write, pool_refuses, status_object, unsigned_of_argument, violation_record,
 )
-from pybuf._platform cimport atomic_add_u64, os_lock, os_lock_init, os_lock_t, os_map, os_release, os_unlock, rarely
+from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_map, os_release, os_unlock, rarely
 from pybuf._status cimport (
     SPACE_NT, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_NOT_READY,
     STATUS_INSUFFICIENT_RESOURCES,
@@ -865,9 +865,9 @@ cdef struct told_t:
 cdef void audio_reach(audio_t *audio, uint64_t now) noexcept nogil:
     """Everything up to now: bytes, registers, then events and interrupts; and when the next is due."""
     cdef machine_t *machine = audio.machine
-    atomic_add_u64(&machine.calling, 1)
+    calls_begin(machine)
     audio_reach_kept(audio, now)
-    atomic_add_u64(&machine.calling, UINT64_MAX)
+    calls_end(machine)
 
 
 cdef void audio_reach_kept(audio_t *audio, uint64_t now) noexcept nogil:
@@ -949,10 +949,10 @@ cdef void interrupt_python(audio_t *audio, const told_t *told) noexcept with gil
 
 cdef void audio_due(machine_t *machine, void *context, uint64_t tick) noexcept nogil:
     cdef audio_t *audio = <audio_t *>context
-    audio_reach(audio, tick)
     audio.reaches += 1
     if rarely(audio.reaches % REACHES_MAX == 0):
         signals_look(machine)
+    audio_reach(audio, tick)
 
 
 cdef void signals_look(machine_t *machine) noexcept with gil:
@@ -1249,9 +1249,9 @@ cdef uint32_t verbs_send(client_t *client, uint32_t count, transfer_t *transfers
     if client == NULL:
         return STATUS_NO_SUCH_DEVICE
     machine = client.machine
-    atomic_add_u64(&machine.calling, 1)
+    calls_begin(machine)
     status = verbs_send_kept(client, count, transfers, callback, context, call, is_owned)
-    atomic_add_u64(&machine.calling, UINT64_MAX)
+    calls_end(machine)
     return status
 
 
@@ -1308,7 +1308,7 @@ cdef void verbs_due(machine_t *machine, void *context, uint64_t tick) noexcept n
     cdef verbs_t verbs = found[0]
     cdef audio_t *audio = verbs.audio
     cdef uint32_t before
-    atomic_add_u64(&machine.calling, 1)
+    calls_begin(machine)
     os_lock(&audio.lock)
     verbs_unlink(found)
     os_unlock(&audio.lock)
@@ -1324,7 +1324,7 @@ cdef void verbs_due(machine_t *machine, void *context, uint64_t tick) noexcept n
     irql_set(before)
     if verbs.is_owned:
         free(verbs.transfers)
-    atomic_add_u64(&machine.calling, UINT64_MAX)
+    calls_end(machine)
 
 
 cdef object response_object(uint64_t response):
@@ -1395,11 +1395,12 @@ def unsolicited(MachineBase machine not None, uint8_t codec, uint8_t tag, uint32
     machine_is_open_or_raise(machine)
     audio = <audio_t *>machine.machine.families[FAMILY_AUDIO]
     word |= <uint32_t>(<uint32_t>tag << 26) | (response & 0x03FFFFFF)
-    # The machine cannot be closed meanwhile.
     outer = callbacks_enter(machine)
     try:
         with nogil:
+            calls_begin(machine.machine)
             listener_call(audio, codec, tag, word)
+            calls_end(machine.machine)
     finally:
         callbacks_leave(machine, outer)
 

@@ -236,7 +236,7 @@ cdef struct machine_t:
     bug_handler_t bug_handler
     void *bug_handler_context
     uint64_t callback_errors    # exceptions that had no Python caller to go to
-    uint64_t calling            # calls of routines that may run callbacks and go on with the machine after them
+    uint64_t calling            # see calls_begin
     uint64_t physical_offset
     PyObject *owner             # the MachineBase; borrowed; NULL once closed
     PyObject *events            # the caller's events; borrowed; NULL without
@@ -368,6 +368,11 @@ cdef bint due_remove(machine_t *machine, due_t *due) noexcept nogil             
 cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil
 # Of the first due; UINT64_MAX: none.
 cdef uint64_t clock_next(machine_t *machine) noexcept nogil
+
+# Around what runs callbacks and goes on with the machine after them: it cannot be closed from within, and its closing
+# waits for other threads.
+cdef void calls_begin(machine_t *machine) noexcept nogil
+cdef void calls_end(machine_t *machine) noexcept nogil
 
 
 # ---- IRQL -------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 
 from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
 from pybuf._platform cimport (
-    atomic_add_u64, atomic_cas_ptr, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
-    atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
+    atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64,
+    atomic_store_u32, atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
     os_wait, os_wait_ns, os_wake,
 )
 from pybuf._status cimport DRIVER_VERIFIER_DETECTED_VIOLATION, SPACES
@@ -18,6 +18,7 @@ import os
 import sys
 from _thread import allocate_lock
 from contextvars import ContextVar
+from time import sleep
 
 from pybuf import errors, routines
 
@@ -32,6 +33,7 @@ cdef extern from *:
         uint32_t irql;
         uint32_t irql_depth;    /* of `with machine.irql()` */
         uint32_t raised;        /* callbacks that raised in the Python call that this thread is in */
+        uint32_t calling;       /* see calls_begin */
     } thread_state_t;
     #if defined(_MSC_VER)
     static __declspec(thread) thread_state_t thread_state;
@@ -74,6 +76,7 @@ cdef extern from *:
         uint32_t irql
         uint32_t irql_depth
         uint32_t raised
+        uint32_t calling
     thread_state_t thread_state
     void machines_at_fork(void (*before)() noexcept nogil, void (*in_parent)() noexcept nogil,
                           void (*in_child)() noexcept nogil)
@@ -750,6 +753,21 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil:
     return thread_state.raised != 0
 
 
+cdef void calls_begin(machine_t *machine) noexcept nogil:
+    thread_state.calling += 1
+    atomic_add_u64(&machine.calling, 1)
+
+
+cdef void calls_end(machine_t *machine) noexcept nogil:
+    cdef uint64_t now
+    thread_state.calling -= 1
+    while True:
+        now = atomic_load_u64(&machine.calling)
+        # A fork in between began to count anew.
+        if now == 0 or atomic_cas_u64(&machine.calling, now, now - 1):
+            return
+
+
 # ---- the clock --------------------------------------------------------------------------------------
 
 cdef uint64_t clock_now(machine_t *machine) noexcept nogil:
@@ -1383,10 +1401,12 @@ cdef class MachineBase:
             outer = callbacks_enter(self)
             try:
                 with nogil:
+                    calls_begin(self.machine)
                     is_done = clock_run(self.machine, until)
                     for family in range(FAMILIES):
                         if is_registered[family] and families[family].advanced != NULL:
                             families[family].advanced(self.machine)
+                    calls_end(self.machine)
             finally:
                 callbacks_leave(self, outer)
             if is_done:
@@ -1447,7 +1467,11 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            A routine of the machine runs callbacks, in this thread or another; `advance` is one.
+            Called from a callback, or while another thread is in `advance`.
+
+        Notes
+        -----
+        It waits for callbacks that run in other threads.
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
@@ -1455,8 +1479,10 @@ cdef class MachineBase:
             return
         if self.machine.clock.is_advancing:
             raise RuntimeError("a machine cannot be closed while it advances")
-        if self.parked or atomic_load_u64(&self.machine.calling):
-            raise RuntimeError("a machine cannot be closed while a callback of it runs")
+        if thread_state.calling or PyThread_get_thread_ident() in self.parked:
+            raise RuntimeError("a machine cannot be closed while a callback runs that closes it")
+        while atomic_load_u64(&self.machine.calling):
+            sleep(0.001)
         machine_shut(self)
 
 
@@ -1753,6 +1779,7 @@ cdef void child_begin() noexcept nogil:
             os_lock_init(&(<event_t *>slots[i].object).lock)
             os_condition_init(&(<event_t *>slots[i].object).condition)
     for i in range(machines_used):
+        machines[i].calling = 0
         if machines[i].is_open:
             for family in range(FAMILIES):
                 if is_registered[family] and families[family].forked != NULL:

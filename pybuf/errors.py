@@ -120,7 +120,7 @@ class BugCheck(Exception):  # noqa: N818
     def __str__(self) -> str:
         summary, names = _explained(self.code, self.parameters)
         lines = [f"{self.code.name} ({self.code:x})", self.code.meaning]
-        if summary and summary != self.code.meaning:
+        if summary:
             lines.append(summary)
         lines.append("Arguments:")
         lines += [
@@ -252,7 +252,7 @@ _EXPLAINED: dict[tuple[int, int | None], tuple[str, tuple[str, str, str, str]]] 
         ("address that was accessed", "0: read, 1: write", "0: by the kernel", "0"),
     ),
     (0xCD, None): (
-        "Memory past the end of a block was referenced.",
+        "A driver accessed bytes behind a special pool block.",
         ("address that was accessed", "0: read, 1: write", "0", "0"),
     ),
 }

@@ -229,6 +229,30 @@ def test_no_callback_closes_the_machine_that_calls_it(machine):
     assert len(failures) == 3
 
 
+def test_closing_waits_for_another_threads_callback(machine):
+    is_called, may_go_on = threading.Event(), threading.Event()
+
+    def respond(command):
+        is_called.set()
+        assert may_go_on.wait(60)
+        return 5
+
+    bus = on_a_bus(machine, respond=respond)
+    verb = pybuf.CodecTransfer(0)
+    sender = threading.Thread(target=bus.TransferCodecVerbs, args=([verb],))
+    sender.start()
+    assert is_called.wait(60)
+    closer = threading.Thread(target=machine.close)
+    closer.start()
+    closer.join(0.01)
+    assert not machine.is_closed
+    may_go_on.set()
+    for thread in (sender, closer):
+        thread.join()
+    assert machine.is_closed
+    assert verb.response == (5, 0, False, False, True)
+
+
 def test_a_callback_may_call_anything_but_advance(machine):
     seen = []
 
