@@ -62,6 +62,6 @@ def test_the_examples_of_a_module_run(module, capsys):
         blocks = re.findall(r"::\n\n((?:    .*\n|\n)+)", module.__doc__)
         assert blocks
         for block in blocks:
-            exec(textwrap.dedent(block), names)  # noqa: S102
+            exec(textwrap.dedent(block), names)
     assert machine.check() is None
     machine.close()
