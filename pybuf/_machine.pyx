@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 
 from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
 from pybuf._platform cimport (
-    atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64,
-    atomic_store_u32, atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
+    atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
+    atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
     os_wait, os_wait_ns, os_wake,
 )
 from pybuf._status cimport DRIVER_VERIFIER_DETECTED_VIOLATION, SPACES
