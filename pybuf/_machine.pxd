@@ -236,6 +236,7 @@ cdef struct machine_t:
     bug_handler_t bug_handler
     void *bug_handler_context
     uint64_t callback_errors    # exceptions that had no Python caller to go to
+    uint64_t calling            # see calls_begin
     uint64_t physical_offset
     PyObject *owner             # the MachineBase; borrowed; NULL once closed
     PyObject *events            # the caller's events; borrowed; NULL without
@@ -370,6 +371,11 @@ cdef uint64_t clock_next(machine_t *machine) noexcept nogil
 # Who waits for the first due is woken; NULL: from now on nobody is, and none of the calls before is running.
 cdef void clock_wake(machine_t *machine) noexcept nogil
 cdef void clock_waker_set(machine_t *machine, wake_call_t wake, void *context) noexcept nogil
+
+# Around what runs callbacks and goes on with the machine after them: it cannot be closed from within, and its closing
+# waits for other threads.
+cdef void calls_begin(machine_t *machine) noexcept nogil
+cdef void calls_end(machine_t *machine) noexcept nogil
 
 
 # ---- IRQL -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
 from pybuf._platform cimport (
-    atomic_add_u64, atomic_cas_ptr, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
+    atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
     atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
     os_wait, os_wait_ns, os_wake,
 )
@@ -18,6 +18,7 @@ import os
 import sys
 from _thread import allocate_lock
 from contextvars import ContextVar
+from time import sleep
 
 from pybuf import errors, routines
 
@@ -32,6 +33,7 @@ cdef extern from *:
         uint32_t irql;
         uint32_t irql_depth;    /* of `with machine.irql()` */
         uint32_t raised;        /* callbacks that raised in the Python call that this thread is in */
+        uint32_t calling;       /* see calls_begin */
     } thread_state_t;
     #if defined(_MSC_VER)
     static __declspec(thread) thread_state_t thread_state;
@@ -74,6 +76,7 @@ cdef extern from *:
         uint32_t irql
         uint32_t irql_depth
         uint32_t raised
+        uint32_t calling
     thread_state_t thread_state
     void machines_at_fork(void (*before)() noexcept nogil, void (*in_parent)() noexcept nogil,
                           void (*in_child)() noexcept nogil)
@@ -632,22 +635,41 @@ cdef void event_clear(event_t *event) noexcept nogil:
     event.is_set = 0
 
 
+cdef enum:
+    SLICE_NS = 50_000_000
+    BUSY_NS = 1_000_000
+
+
 cdef uint32_t event_wait(machine_t *machine, uint64_t handle, uint32_t timeout_ms) noexcept nogil:
     cdef event_t *event = event_locked(machine, handle)
-    cdef uint64_t until, now
+    cdef uint64_t until, now, due
     cdef uint32_t answer = 0
     if event == NULL:
         return 0xFFFFFFFF
     until = UINT64_MAX if timeout_ms == UINT32_MAX else os_clock_ns() + <uint64_t>timeout_ms * 1000000
     while not event.is_set and event.handle == handle:
-        now = 0 if until == UINT64_MAX else os_clock_ns()
+        now = os_clock_ns()
         if now >= until:
             answer = 0x102
             break
-        if until == UINT64_MAX:
-            os_wait(&event.condition, &event.lock)
+        if machine.clock.is_manual:
+            if until == UINT64_MAX:
+                os_wait(&event.condition, &event.lock)
+            else:
+                os_wait_ns(&event.condition, &event.lock, until - now)
+            continue
+        # A real clock is moved by who waits; what is added meanwhile is seen after a slice.
+        due = clock_next_ns(machine)
+        if due > now:
+            os_wait_ns(&event.condition, &event.lock, min(until, due, now + SLICE_NS) - now)
+            continue
+        os_unlock(&event.lock)
+        if not clock_run(machine, clock_now(machine)):
+            # Another thread moves it.
+            os_lock(&event.lock)
+            os_wait_ns(&event.condition, &event.lock, min(until, now + BUSY_NS) - now)
         else:
-            os_wait_ns(&event.condition, &event.lock, until - now)
+            os_lock(&event.lock)
     if event.handle != handle:
         answer = 0xFFFFFFFF
     elif answer == 0 and not event.is_manual_reset:
@@ -729,6 +751,21 @@ class _Unraisable:
 
 cdef bint callback_has_raised(machine_t *machine) noexcept nogil:
     return thread_state.raised != 0
+
+
+cdef void calls_begin(machine_t *machine) noexcept nogil:
+    thread_state.calling += 1
+    atomic_add_u64(&machine.calling, 1)
+
+
+cdef void calls_end(machine_t *machine) noexcept nogil:
+    cdef uint64_t now
+    thread_state.calling -= 1
+    while True:
+        now = atomic_load_u64(&machine.calling)
+        # A fork in between began to count anew.
+        if now == 0 or atomic_cas_u64(&machine.calling, now, now - 1):
+            return
 
 
 # ---- the clock --------------------------------------------------------------------------------------
@@ -819,6 +856,14 @@ cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil:
     clock.is_advancing = 0
     os_unlock(&clock.lock)
     return is_done
+
+
+cdef uint64_t clock_next_ns(machine_t *machine) noexcept nogil:
+    """When the next is due on a real clock, as os_clock_ns has it."""
+    cdef uint64_t tick = clock_next(machine)
+    if tick > UINT64_MAX // 125 - 3:
+        return UINT64_MAX
+    return machine.clock.began_ns + (tick * 125 + 2) // 3
 
 
 cdef uint64_t clock_next(machine_t *machine) noexcept nogil:
@@ -938,11 +983,15 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     """The exception for a recorded bug check."""
     allocated = None
     freed = None
+    cdef int kind
     if bug.freed and bug.note.routine:
-        allocated = errors.BlockOwner(
-            routine_name(bug.note.routine), bug.note.sequence or None, tag_shown(bug.note.tag), bug.note.size)
+        kind = pool_kind_of(machine.machine, bug.freed)
+        tag = tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
+        allocated = errors.BlockOwner(routine_name(bug.note.routine), bug.note.sequence or None, tag, bug.note.size)
         if bug.note.freed_by:
             freed = routine_name(bug.note.freed_by)
+        elif bug.note.flags & NOTE_FREED:
+            freed = "the removal of its device"
     return errors.BugCheck(
         bug.code, (bug.parameters[0], bug.parameters[1], bug.parameters[2], bug.parameters[3]),
         routine=routine_name(bug.routine), device=bug.device or None, machine=machine, allocated=allocated, freed=freed)
@@ -1364,10 +1413,12 @@ cdef class MachineBase:
             outer = callbacks_enter(self)
             try:
                 with nogil:
+                    calls_begin(self.machine)
                     is_done = clock_run(self.machine, until)
                     for family in range(FAMILIES):
                         if is_registered[family] and families[family].advanced != NULL:
                             families[family].advanced(self.machine)
+                    calls_end(self.machine)
             finally:
                 callbacks_leave(self, outer)
             if is_done:
@@ -1428,7 +1479,11 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            Called from a callback of `advance`.
+            Called from a callback, or while another thread is in `advance`.
+
+        Notes
+        -----
+        It waits for callbacks that run in other threads.
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
@@ -1438,6 +1493,10 @@ cdef class MachineBase:
         if self.machine.clock.is_advancing and (
                 self.machine.clock.is_manual or self.machine.clock.advancing_thread == PyThread_get_thread_ident()):
             raise RuntimeError("a machine cannot be closed while it advances")
+        if thread_state.calling or PyThread_get_thread_ident() in self.parked:
+            raise RuntimeError("a machine cannot be closed while a callback runs that closes it")
+        while atomic_load_u64(&self.machine.calling):
+            sleep(0.001)
         machine_shut(self)
 
 
@@ -1734,6 +1793,7 @@ cdef void child_begin() noexcept nogil:
             os_lock_init(&(<event_t *>slots[i].object).lock)
             os_condition_init(&(<event_t *>slots[i].object).condition)
     for i in range(machines_used):
+        machines[i].calling = 0
         if machines[i].is_open:
             for family in range(FAMILIES):
                 if is_registered[family] and families[family].forked != NULL:
