@@ -241,6 +241,7 @@ cdef struct machine_t:
     PyObject *events            # the caller's events; borrowed; NULL without
     PyObject *on_write          # of the guest; borrowed; NULL without
     PyObject *on_read
+    uint64_t guest_calls        # of these two that run now, in all threads; under lock
     machine_t *next_free
 
 

@@ -6,7 +6,9 @@ from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
+from poolcore cimport (
+    Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_idle_or_raise, pool_share,
+)
 from pybuf._platform cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
     atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
@@ -957,6 +959,21 @@ cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, 
 
 # ---- guests -----------------------------------------------------------------------------------------
 
+cdef void guest_call_begin(machine_t *machine) noexcept:
+    """The machine cannot be closed until guest_call_end: the routine that calls the guest goes on with it."""
+    lock_with_gil(&machine.lock)
+    machine.guest_calls += 1
+    os_unlock(&machine.lock)
+
+
+cdef void guest_call_end(machine_t *machine) noexcept:
+    lock_with_gil(&machine.lock)
+    # A fork in between began to count anew.
+    if machine.guest_calls != 0:
+        machine.guest_calls -= 1
+    os_unlock(&machine.lock)
+
+
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil:
     if machine.on_write == NULL:
         return 0
@@ -967,12 +984,15 @@ cdef int guest_write_slow(machine_t *machine, uint64_t address, const void *data
     cdef object on_write = None if machine.on_write == NULL else <object>machine.on_write
     if on_write is None:
         return 0
+    guest_call_begin(machine)
     try:
         on_write(address, PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>size))
         return 0
     except BaseException as error:
         raised(machine, error, on_write)
         return -1
+    finally:
+        guest_call_end(machine)
 
 
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil:
@@ -984,6 +1004,7 @@ cdef int guest_read_slow(machine_t *machine, uint64_t address, void *data, uint6
     cdef Py_buffer view
     if on_read is None:
         return -1
+    guest_call_begin(machine)
     try:
         read = on_read(address, size)
         PyObject_GetBuffer(read, &view, PyBUF_SIMPLE)
@@ -997,6 +1018,8 @@ cdef int guest_read_slow(machine_t *machine, uint64_t address, void *data, uint6
     except BaseException as error:
         raised(machine, error, on_read)
         return -1
+    finally:
+        guest_call_end(machine)
 
 
 # ---- machines as objects ----------------------------------------------------------------------------
@@ -1415,7 +1438,8 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            Called from a callback of `advance`.
+            Called from a callback of `advance`, from one of a Guest or its AddressSpace, or while another thread is in
+            one of them; nothing happens.
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
@@ -1423,6 +1447,12 @@ cdef class MachineBase:
             return
         if self.machine.clock.is_advancing:
             raise RuntimeError("a machine cannot be closed while it advances")
+        if self.machine.guest_calls != 0:
+            raise RuntimeError("a machine cannot be closed while on_write or on_read of its Guest runs; close it when "
+                               "the routine that called it is through")
+        for pool in self.pools:
+            if pool is not None:
+                pool_idle_or_raise(<Pool>pool)
         machine_shut(self)
 
 
@@ -1715,6 +1745,7 @@ cdef void child_begin() noexcept nogil:
             os_lock_init(&(<event_t *>slots[i].object).lock)
             os_condition_init(&(<event_t *>slots[i].object).condition)
     for i in range(machines_used):
+        machines[i].guest_calls = 0
         if machines[i].is_open:
             for family in range(FAMILIES):
                 if is_registered[family] and families[family].forked != NULL:

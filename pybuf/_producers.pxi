@@ -568,6 +568,7 @@ cdef uint32_t pack(const call_t *call, const table_t *table, uint32_t number, co
     cdef bint is_all = wanted.mask == ANY and wanted.key == ANY
     cdef char *block
     cdef note_t *note
+    cdef uint64_t sequence
     for row in range(wanted.first, wanted.last):
         if not is_all and not is_selected(table, wanted, row):
             continue
@@ -615,14 +616,15 @@ cdef uint32_t pack(const call_t *call, const table_t *table, uint32_t number, co
     note = note_write(machine, POOL_PRODUCED, address, after, call.routine, number, 0, True)
     if note != NULL:
         note.extra = count | (NOTE_WIDE if call.wchar_bytes == 4 else 0) | (NOTE_NARROW if call.width else 0)
+    sequence = 0 if note == NULL else note.sequence
+    left = 0
     if machine.is_guest:
         left = guest_write(machine, address, block, after) != 0
         free(block)
-        if left or note == NULL:
+    if left or note == NULL:
+        # Unless on_write freed it, and the address is another block's.
+        if note == NULL or note.sequence == sequence:
             pool_free_ex(pool, address, 0)
-            return ERROR_NOT_ENOUGH_MEMORY
-    elif note == NULL:
-        pool_free_ex(pool, address, 0)
         return ERROR_NOT_ENOUGH_MEMORY
     buffer[0] = address
     return ERROR_MORE_DATA if all_count > count else NERR_Success
@@ -873,7 +875,7 @@ cdef class NetBuffer(Reference):
     bytes of the block; views of it are to be released before the block is freed.
     """
 
-    cdef Buffer buffer
+    cdef Buffer buffer          # None: on_write freed the block before it was answered
     cdef MachineBase machine
     cdef uint64_t given
     cdef readonly str struct
@@ -883,15 +885,19 @@ cdef class NetBuffer(Reference):
         raise TypeError("a NetBuffer is made by the NetApi functions; address.entries() reads one by its address")
 
     cdef uint64_t number(self) except? 0:
-        return self.given
+        # Without a Buffer to tell that it is dead, an address of nobody's.
+        return 1 if self.buffer is None else self.given
 
     cdef PyObject *held(self) noexcept:
-        return <PyObject *>self.buffer
+        return NULL if self.buffer is None else <PyObject *>self.buffer
+
+    cdef bint is_dead(self) noexcept:
+        return self.buffer is None or buffer_address(self.buffer) == 0
 
     @property
     def address(self):
         """Where the block is; None once it was freed."""
-        return None if buffer_address(self.buffer) == 0 else self.given
+        return None if self.is_dead() else self.given
 
     @property
     def size(self):
@@ -904,7 +910,8 @@ cdef class NetBuffer(Reference):
         return self.note().extra & (NOTE_WIDE - 1)
 
     cdef note_t *note(self) except NULL:
-        if buffer_address(self.buffer) == 0:
+        machine_is_open_or_raise(self.machine)
+        if self.is_dead():
             raise ValueError(f"the block at {self.given:#x} was freed")
         return produced_note(self.machine, self.given)
 
@@ -932,10 +939,11 @@ cdef class NetBuffer(Reference):
         return self.size
 
     def __getbuffer__(self, Py_buffer *view, int flags):
+        self.note()
         PyObject_GetBuffer(self.buffer, view, flags)
 
     def __repr__(self):
-        if buffer_address(self.buffer) == 0:
+        if self.is_dead():
             return f"<NetBuffer of {self.struct}, freed>"
         return f"<NetBuffer of {self.count} {self.struct}, {self.size} bytes at {self.given:#x}>"
 
