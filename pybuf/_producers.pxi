@@ -11,6 +11,7 @@ cdef enum:
     KIND_TEXT = 1
     KIND_BYTES = 2
     KIND_GUID = 3
+    KIND_WHOLE = 4
     MEMBERS_MAX = 32
     STRUCTS_MAX = 64
     TABLES_MAX = 17
@@ -251,7 +252,7 @@ cdef int table_make(table_t *table, str columns, list rows, Heaps heaps) except 
             if kind == KIND_NUMBER:
                 cell.number = <uint32_t>int(value)
             elif value is not None:
-                if kind == KIND_TEXT:
+                if kind == KIND_TEXT or kind == KIND_WHOLE:
                     cell.number, cell.bytes, cell.wide, cell.wide_bytes = heaps.put_text(value)
                 else:
                     cell.number = len(heaps.narrow)
@@ -496,7 +497,7 @@ cdef uint64_t tail_after(const call_t *call, const struct_t *layout, const cell_
     for i in range(layout.count):
         member = &layout.members[i]
         cell = &row[member.column]
-        if member.kind == KIND_TEXT:
+        if member.kind == KIND_TEXT or member.kind == KIND_WHOLE:
             tail += text_bytes_of(call, cell)
         elif member.kind == KIND_BYTES and cell.bytes != 0:
             # The count lies before them, for who reads a block back.
@@ -520,6 +521,11 @@ cdef uint64_t row_write(const call_t *call, const struct_t *layout, const cell_t
             continue
         if member.kind == KIND_GUID:
             memcpy(at + member.offsets[call.width], call.network.narrow + cell.number, 16)
+            continue
+        if member.kind == KIND_WHOLE:
+            size = text_bytes_of(call, cell)
+            memcpy(block + tail, heap_at(call, cell.number, cell.wide, call.wchar_bytes), size)
+            tail += size
             continue
         pointer = 0
         if cell.bytes != 0:
@@ -767,7 +773,7 @@ cdef list entries_read(const char *block, uint64_t size, uint64_t base, const no
     cdef object entry, value
     cdef list entries
     cdef bint was_enabled
-    if count > size // layout.sizes[width]:
+    if layout.sizes[width] != 0 and count > size // layout.sizes[width]:
         count = <uint32_t>(size // layout.sizes[width])
     for j in range(layout.count):
         numbers[j] = NULL
@@ -788,6 +794,8 @@ cdef list entries_read(const char *block, uint64_t size, uint64_t base, const no
                         numbers[j] = <PyObject *>value
                     else:
                         value = <object>numbers[j]
+                elif member.kind == KIND_WHOLE:
+                    value = text_read(block, size, 0, wchar_bytes)
                 elif member.kind == KIND_GUID:
                     value = UUID(bytes_le=at[member.offsets[width]:member.offsets[width] + 16])
                 else:
@@ -924,15 +932,18 @@ cdef class NetBuffer(Reference):
 
     @property
     def dtype(self):
-        """What numpy.dtype takes for a structure: names, formats, offsets and itemsize; pointers are integers."""
-        cdef uint32_t width = 1 if self.note().extra & NOTE_NARROW else 0
+        """What numpy.dtype takes for a structure: names, formats, offsets and itemsize; pointers are integers. For a
+        name alone, for one of its characters."""
+        cdef uint32_t extra = self.note().extra
+        cdef uint32_t width = 1 if extra & NOTE_NARROW else 0
+        cdef uint32_t character = 4 if extra & NOTE_WIDE else 2
         layout = STRUCTS[self.struct]
-        formats = {KIND_NUMBER: "<u4", KIND_GUID: "V16"}
+        formats = {KIND_NUMBER: "<u4", KIND_GUID: "V16", KIND_WHOLE: f"<u{character}"}
         return {
             "names": [member.name for member in layout.members],
             "formats": [formats.get(member.kind, "<u4" if width else "<u8") for member in layout.members],
             "offsets": [member.offsets[width] for member in layout.members],
-            "itemsize": layout.sizes[width],
+            "itemsize": layout.sizes[width] or character,
         }
 
     def __len__(self):
