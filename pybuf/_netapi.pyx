@@ -174,14 +174,14 @@ def NetApiBufferAllocate(n):
     Parameters
     ----------
     n : int
-        Bytes; 0 makes a block of its own. Modulo 2**32.
+        In: bytes; 0 makes a block of its own. Modulo 2**32.
 
     Returns
     -------
     status : NetStatus
         NERR_Success; or ERROR_NOT_ENOUGH_MEMORY: the machine has no room for it, or was told to refuse.
     buffer : Buffer or None
-        The block, `n` bytes that are what they happen to be; None unless NERR_Success.
+        Out: the block, `n` bytes that are what they happen to be; None unless NERR_Success.
 
     Raises
     ------
@@ -206,14 +206,14 @@ def NetapipBufferAllocate(n):
     Parameters
     ----------
     n : int
-        Bytes; 0 makes a block of its own. Modulo 2**32.
+        In: bytes; 0 makes a block of its own. Modulo 2**32.
 
     Returns
     -------
     status : NetStatus
         As NetApiBufferAllocate: NERR_Success or ERROR_NOT_ENOUGH_MEMORY.
     buffer : Buffer or None
-        The block; None unless NERR_Success.
+        Out: the block; None unless NERR_Success.
 
     Notes
     -----
@@ -230,7 +230,7 @@ def NetApiBufferFree(b):
     Parameters
     ----------
     b : Buffer, int or None
-        The block, or its address.
+        In: the block, or its address.
 
     Returns
     -------
@@ -298,9 +298,9 @@ def NetApiBufferReallocate(old, n):
     Parameters
     ----------
     old : Buffer, int or None
-        The block, or its address. None (NULL) allocates, as NetApiBufferAllocate does, unless `n` is 0.
+        In: the block, or its address. None (NULL) allocates, as NetApiBufferAllocate does, unless `n` is 0.
     n : int
-        Bytes; 0 frees the block. Modulo 2**32.
+        In: bytes; 0 frees the block. Modulo 2**32.
 
     Returns
     -------
@@ -308,8 +308,8 @@ def NetApiBufferReallocate(old, n):
         NERR_Success. ERROR_NOT_ENOUGH_MEMORY: no room; the old block is as it was. ERROR_INVALID_PARAMETER: `old` is no
         live block of these two functions, perhaps one that an enumeration answered; nothing happens.
     buffer : Buffer or None
-        The block, always another Buffer; the old one is dead, even where the address is the same. The bytes up to the
-        smaller size are kept. None if `n` is 0, or unless NERR_Success.
+        Out: the block, always another Buffer; the old one is dead, even where the address is the same. The bytes up to
+        the smaller size are kept. None if `n` is 0, or unless NERR_Success.
 
     Raises
     ------
@@ -383,14 +383,14 @@ def NetApiBufferSize(b):
     Parameters
     ----------
     b : Buffer, int or None
-        The block, or its address.
+        In: the block, or its address.
 
     Returns
     -------
     status : NetStatus
         NERR_Success; or ERROR_INVALID_PARAMETER: it is None (NULL), or no live block of these of the current machine.
     size : int or None
-        Bytes, just as many as were asked for; None unless NERR_Success.
+        Out: bytes, just as many as were asked for; None unless NERR_Success.
 
     Raises
     ------

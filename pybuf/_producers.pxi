@@ -1003,18 +1003,18 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
     Parameters
     ----------
     server : None
-        Reserved.
+        In: reserved.
     level : int
-        100: SERVER_INFO_100, platform and name; 101: SERVER_INFO_101, version, type and comment as well.
+        In: 100: SERVER_INFO_100, platform and name; 101: SERVER_INFO_101, version, type and comment as well.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. One structure is
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. One structure is
         answered in any case, and none in part.
     type : int
-        SV_TYPE_* of the servers that are looked for, any of them; 0xFFFFFFFF: all; 0x80000000: the domains instead.
+        In: SV_TYPE_* of the servers that are looked for, any of them; 0xFFFFFFFF: all; 0x80000000: the domains instead.
     domain : str or None
-        The NetBIOS name of a domain; None: the computer's own.
+        In: the NetBIOS name of a domain; None: the computer's own.
     resume : int or None
-        Reserved: 0 or None.
+        In and out: reserved: 0 or None.
 
     Returns
     -------
@@ -1026,14 +1026,14 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
         that domain. NERR_RemoteErr: the domain's browser fails. ERROR_ACCESS_DENIED: the domain refuses the caller.
         ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and their strings, in one block for NetApiBufferFree; None without any: no server matches, which
-        is a success, or the call failed.
+        Out: the structures and their strings, in one block for NetApiBufferFree; None without any: no server matches,
+        which is a success, or the call failed.
     read : int
-        Structures in it.
+        Out: structures in it.
     total : int
-        Servers that match.
+        Out: servers that match.
     resume : int or None
-        As it was given.
+        Out: as it was given.
 
     Raises
     ------
@@ -1041,10 +1041,13 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
         An argument is of the wrong kind, or more than one wrap away from 32 bits.
     ValueError
         The machine is closed, or a text has a NUL character.
+    Exception
+        What on_write of the machine's Guest raised; the block is freed. Through C and ctypes that is
+        ERROR_NOT_ENOUGH_MEMORY.
 
     Notes
     -----
-    No membership of a group is needed. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr,
+    No membership of a group is needed. Any thread may call at any time; a call sees the network of its beginning. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr,
     entriesread or totalentries; unless a call succeeds, *bufptr is NULL and the counts are 0.
 
     Source: lmserver.h, https://learn.microsoft.com/windows/win32/api/lmserver/nf-lmserver-netserverenum
@@ -1567,18 +1570,18 @@ def NetServerGetInfo(server, level):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        100, 101 or 102: SERVER_INFO_100, 101 or 102.
+        In: 100, 101 or 102: SERVER_INFO_100, 101 or 102.
 
     Returns
     -------
     status : NetStatus
-        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or ill-
-        formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and
-        no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or
+        ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively,
+        and no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1610,18 +1613,18 @@ def NetWkstaGetInfo(server, level):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        100, 101 or 102: WKSTA_INFO_100, 101 or 102.
+        In: 100, 101 or 102: WKSTA_INFO_100, 101 or 102.
 
     Returns
     -------
     status : NetStatus
-        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or ill-
-        formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and
-        no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or
+        ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively,
+        and no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1653,9 +1656,9 @@ def NetWkstaUserGetInfo(server, level):
     Parameters
     ----------
     server : None
-        Reserved.
+        In: reserved.
     level : int
-        0, 1 or 1101: WKSTA_USER_INFO_0, 1 or 1101.
+        In: 0, 1 or 1101: WKSTA_USER_INFO_0, 1 or 1101.
 
     Returns
     -------
@@ -1663,7 +1666,7 @@ def NetWkstaUserGetInfo(server, level):
         NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_PARAMETER: `server` is not None.
         NERR_WkstaNotStarted: the workstation service does not run. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1695,14 +1698,14 @@ def NetWkstaTransportEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0: WKSTA_TRANSPORT_INFO_0.
+        In: 0: WKSTA_TRANSPORT_INFO_0.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1713,13 +1716,13 @@ def NetWkstaTransportEnum(server, level, prefmaxlen, resume):
         ERROR_NOT_SUPPORTED: the server does not support the request. ERROR_NETWORK_UNREACHABLE: it has no network
         adapter. ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1757,17 +1760,17 @@ def NetUserEnum(server, level, filter, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0, 1, 2, 3, 10, 11 or 20: USER_INFO_ of that number.
+        In: 0, 1, 2, 3, 10, 11 or 20: USER_INFO_ of that number.
     filter : int
-        Types of accounts, any of them: 1 temporary duplicates, 2 normal ones, 8, 0x10, 0x20 those of domains,
+        In: types of accounts, any of them: 1 temporary duplicates, 2 normal ones, 8, 0x10, 0x20 those of domains,
         workstations and servers; 0: all.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1778,13 +1781,13 @@ def NetUserEnum(server, level, filter, prefmaxlen, resume):
         is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1822,11 +1825,11 @@ def NetUserGetInfo(server, user, level):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     user : str
-        The user's name.
+        In: the user's name.
     level : int
-        0, 1, 2, 3, 4, 10, 11, 20, 23 or 24: USER_INFO_ of that number.
+        In: 0, 1, 2, 3, 4, 10, 11, 20, 23 or 24: USER_INFO_ of that number.
 
     Returns
     -------
@@ -1836,7 +1839,7 @@ def NetUserGetInfo(server, user, level):
         not logged on interactively, and no Administrator or Operator. NERR_UserNotFound: there is no such user.
         ERROR_INVALID_PARAMETER: `user` is None. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1870,14 +1873,14 @@ def NetShareEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0, 1, 2, 502 or 503: SHARE_INFO_ of that number.
+        In: 0, 1, 2, 502 or 503: SHARE_INFO_ of that number.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1888,13 +1891,13 @@ def NetShareEnum(server, level, prefmaxlen, resume):
         logged on interactively, and no Administrator or Operator. That is asked at levels 2, 502 and 503 alone.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1931,14 +1934,14 @@ def NetLocalGroupEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0 or 1: LOCALGROUP_INFO_0 or 1.
+        In: 0 or 1: LOCALGROUP_INFO_0 or 1.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1949,13 +1952,13 @@ def NetLocalGroupEnum(server, level, prefmaxlen, resume):
         is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1993,16 +1996,16 @@ def NetLocalGroupGetMembers(server, group, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     group : str
-        The local group's name.
+        In: the local group's name.
     level : int
-        0 to 3: LOCALGROUP_MEMBERS_INFO_ of that number.
+        In: 0 to 3: LOCALGROUP_MEMBERS_INFO_ of that number.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -2014,13 +2017,13 @@ def NetLocalGroupGetMembers(server, group, level, prefmaxlen, resume):
         NERR_GroupNotFound: there is no such local group. ERROR_INVALID_PARAMETER: no such resume handle was answered.
         So is a `group` of None. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -2060,14 +2063,14 @@ def NetGroupEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0, 1 or 2: GROUP_INFO_0, 1 or 2.
+        In: 0, 1 or 2: GROUP_INFO_0, 1 or 2.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -2078,13 +2081,13 @@ def NetGroupEnum(server, level, prefmaxlen, resume):
         ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -2122,16 +2125,16 @@ def NetUserGetLocalGroups(server, user, level, flags, prefmaxlen):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     user : str
-        The user's name.
+        In: the user's name.
     level : int
-        0: LOCALGROUP_USERS_INFO_0.
+        In: 0: LOCALGROUP_USERS_INFO_0.
     flags : int
-        0; 1 (LG_INCLUDE_INDIRECT): local groups that a global group of the user's is in, too.
+        In: 0; 1 (LG_INCLUDE_INDIRECT): local groups that a global group of the user's is in, too.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
 
     Returns
     -------
@@ -2143,11 +2146,11 @@ def NetUserGetLocalGroups(server, user, level, flags, prefmaxlen):
         NERR_UserNotFound: there is no such user. ERROR_INVALID_FLAGS: other flags. ERROR_INVALID_PARAMETER: `user` is
         None. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        The local groups.
+        Out: the local groups.
 
     Raises
     ------
@@ -2185,16 +2188,16 @@ def NetQueryDisplayInformation(server, level, index, requested, prefmaxlen):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        1: NET_DISPLAY_USER; 2: NET_DISPLAY_MACHINE; 3: NET_DISPLAY_GROUP.
+        In: 1: NET_DISPLAY_USER; 2: NET_DISPLAY_MACHINE; 3: NET_DISPLAY_GROUP.
     index : int
-        0 to begin, then `next_index` of the last entry.
+        In: 0 to begin, then `next_index` of the last entry.
     requested : int
-        Entries; more than 100 count as 100.
+        In: entries; more than 100 count as 100.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
 
     Returns
     -------
@@ -2205,9 +2208,9 @@ def NetQueryDisplayInformation(server, level, index, requested, prefmaxlen):
         is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_NOT_ENOUGH_MEMORY: no room.
     count : int
-        Structures in the block.
+        Out: structures in the block.
     buffer : NetBuffer or None
-        The structures and their strings, in one block for NetApiBufferFree; None without any.
+        Out: the structures and their strings, in one block for NetApiBufferFree; None without any.
 
     Raises
     ------
@@ -2244,7 +2247,7 @@ def NetGetJoinInformation(server):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
 
     Returns
     -------
@@ -2252,9 +2255,9 @@ def NetGetJoinInformation(server):
         NERR_Success. ERROR_INVALID_NAME: `server` is backslashes only, or ill-formed. ERROR_BAD_NETPATH: it is not
         known. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The name, for NetApiBufferFree; its one entry has the member `name`. None unless NERR_Success.
+        Out: the name, for NetApiBufferFree; its one entry has the member `name`. None unless NERR_Success.
     kind : NETSETUP_JOIN_STATUS or None
-        What the name is; None unless NERR_Success.
+        Out: what the name is; None unless NERR_Success.
 
     Raises
     ------
@@ -2287,15 +2290,15 @@ def DsGetDcNameW(computer, domain, guid, site, flags):
     Parameters
     ----------
     computer : str or None
-        The computer that is to look, with or without two backslashes; None: this one.
+        In: the computer that is to look, with or without two backslashes; None: this one.
     domain : str or None
-        The domain, by either of its names; None: the computer's own.
+        In: the domain, by either of its names; None: the computer's own.
     guid : uuid.UUID, bytes or None
-        The domain's GUID, by which it is found if it is by no name.
+        In: the domain's GUID, by which it is found if it is by no name.
     site : str or None
-        The site; not to be given with DS_TRY_NEXTCLOSEST_SITE.
+        In: the site; not to be given with DS_TRY_NEXTCLOSEST_SITE.
     flags : int
-        DS_*; those that contradict each other are refused.
+        In: DS_*; those that contradict each other are refused.
 
     Returns
     -------
@@ -2304,7 +2307,7 @@ def DsGetDcNameW(computer, domain, guid, site, flags):
         `computer` is ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_INVALID_DOMAINNAME: `domain` is ill-formed.
         ERROR_NO_SUCH_DOMAIN: no controller is known of it. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        A DOMAIN_CONTROLLER_INFOW and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: a DOMAIN_CONTROLLER_INFOW and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------

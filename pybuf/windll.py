@@ -291,11 +291,11 @@ def install(longs: bool = False) -> Installed:
                  "set_last_error": set_last_error}
         for name, value in names.items():
             _installed._put(ctypes, name, value)
-        for name in ("DWORD", "ULONG", "UINT"):
+        for name in ("DWORD", "ULONG", "UINT", "COLORREF", "LCID", "LCTYPE", "LGRPID"):
             _installed._put(ctypes.wintypes, name, ctypes.c_uint32)
         for name in ("LONG", "BOOL", "INT"):
             _installed._put(ctypes.wintypes, name, ctypes.c_int32)
-        for name in ("LPDWORD", "PDWORD", "PULONG"):
+        for name in ("LPDWORD", "PDWORD", "PULONG", "LPCOLORREF", "PLCID"):
             _installed._put(ctypes.wintypes, name, ctypes.POINTER(ctypes.c_uint32))
         for name in ("LPLONG", "PLONG", "LPBOOL", "PBOOL"):
             _installed._put(ctypes.wintypes, name, ctypes.POINTER(ctypes.c_int32))
