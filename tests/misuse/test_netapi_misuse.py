@@ -229,6 +229,54 @@ def test_on_write_that_calls_again_and_changes_the_network():
     machine.close()
 
 
+def reallocating(on_copy: Any) -> Machine:
+    space = pybuf.AddressSpace(0x2000_0000, 1 << 26, on_copy=on_copy)
+    return Machine(clock="manual", memory=Guest(space, on_write=lambda address, data: None))
+
+
+@pytest.mark.parametrize("is_buffer", [True, False])
+def test_on_copy_is_told_where_to_and_where_from(is_buffer):
+    copied = []
+    machine = reallocating(lambda *given: copied.append(given))
+    with machine:
+        old = pybuf.NetApiBufferAllocate(100)[1]
+        address = old.address
+        new = pybuf.NetApiBufferReallocate(old if is_buffer else address, 50)[1]
+        moved = new.address
+        assert copied == [(moved, address, 50)]
+        found = ctypes.c_void_p(moved)
+        assert windll.netapi32.NetApiBufferReallocate(found, 70_000, ctypes.byref(found)) == 0
+        assert copied[1:] == [(found.value, moved, 50)]
+        assert pybuf.NetApiBufferFree(found.value) == 0
+        assert machine.live() == []
+    machine.close()
+
+
+def test_on_copy_that_raises_or_closes():
+    def fails(*_: int) -> None:
+        machine.close()
+
+    machine = reallocating(fails)
+    with machine:
+        old = pybuf.NetApiBufferAllocate(100)[1]
+        with pytest.raises(RuntimeError, match="cannot be closed"):
+            pybuf.NetApiBufferReallocate(old, 200)
+        assert [block.address for block in machine.live()] == [old.address]
+        assert pybuf.NetApiBufferFree(old) == 0
+        assert machine.check() is None
+    machine.close()
+
+
+def test_on_copy_that_frees_what_it_copies():
+    machine = reallocating(lambda to, from_, size: pybuf.NetApiBufferFree(from_))
+    with machine:
+        old = pybuf.NetApiBufferAllocate(100)[1]
+        assert pybuf.NetApiBufferReallocate(old, 200) == (87, None)
+        assert machine.live() == []
+        assert machine.check() is None
+    machine.close()
+
+
 # ---- arguments ----
 
 @each_producer
