@@ -1047,8 +1047,9 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
 
     Notes
     -----
-    No membership of a group is needed. Any thread may call at any time; a call sees the network of its beginning. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr,
-    entriesread or totalentries; unless a call succeeds, *bufptr is NULL and the counts are 0.
+    No membership of a group is needed. Any thread may call at any time; a call sees the network of its beginning.
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr, entriesread or totalentries; unless a
+    call succeeds, *bufptr is NULL and the counts are 0.
 
     Source: lmserver.h, https://learn.microsoft.com/windows/win32/api/lmserver/nf-lmserver-netserverenum
     """

@@ -299,7 +299,7 @@ def install(longs: bool = False) -> Installed:
             _installed._put(ctypes.wintypes, name, ctypes.POINTER(ctypes.c_uint32))
         for name in ("LPLONG", "PLONG", "LPBOOL", "PBOOL"):
             _installed._put(ctypes.wintypes, name, ctypes.POINTER(ctypes.c_int32))
-    if longs and ctypes.c_ulong is not ctypes.c_uint32:
+    if longs and ctypes.sizeof(ctypes.c_ulong) != 4:
         _installed._put(ctypes, "c_ulong", ctypes.c_uint32)
         _installed._put(ctypes, "c_long", ctypes.c_int32)
     return _installed
