@@ -242,6 +242,7 @@ cdef struct machine_t:
     PyObject *events            # the caller's events; borrowed; NULL without
     PyObject *on_write          # of the guest; borrowed; NULL without
     PyObject *on_read
+    uint64_t guest_calls        # of these two that run now, in all threads; under lock
     machine_t *next_free
 
 
@@ -427,6 +428,9 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil
 # Reads bytes of the guest: 0; -1: there is no on_read, or it raised.
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil
+# Around another call of the guest, with the GIL: the machine cannot be closed meanwhile.
+cdef void guest_call_begin(machine_t *machine) noexcept
+cdef void guest_call_end(machine_t *machine) noexcept
 
 
 # ---- arguments and results of the Python door ---------------------------------------------------------

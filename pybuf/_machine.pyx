@@ -6,7 +6,9 @@ from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
+from poolcore cimport (
+    Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_idle_or_raise, pool_share,
+)
 from pybuf._platform cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
     atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
@@ -1019,6 +1021,21 @@ cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, 
 
 # ---- guests -----------------------------------------------------------------------------------------
 
+cdef void guest_call_begin(machine_t *machine) noexcept:
+    """The machine cannot be closed until guest_call_end: the routine that calls the guest goes on with it."""
+    lock_with_gil(&machine.lock)
+    machine.guest_calls += 1
+    os_unlock(&machine.lock)
+
+
+cdef void guest_call_end(machine_t *machine) noexcept:
+    lock_with_gil(&machine.lock)
+    # A fork in between began to count anew.
+    if machine.guest_calls != 0:
+        machine.guest_calls -= 1
+    os_unlock(&machine.lock)
+
+
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil:
     if machine.on_write == NULL:
         return 0
@@ -1029,12 +1046,15 @@ cdef int guest_write_slow(machine_t *machine, uint64_t address, const void *data
     cdef object on_write = None if machine.on_write == NULL else <object>machine.on_write
     if on_write is None:
         return 0
+    guest_call_begin(machine)
     try:
         on_write(address, PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>size))
         return 0
     except BaseException as error:
         raised(machine, error, on_write)
         return -1
+    finally:
+        guest_call_end(machine)
 
 
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil:
@@ -1046,6 +1066,7 @@ cdef int guest_read_slow(machine_t *machine, uint64_t address, void *data, uint6
     cdef Py_buffer view
     if on_read is None:
         return -1
+    guest_call_begin(machine)
     try:
         read = on_read(address, size)
         PyObject_GetBuffer(read, &view, PyBUF_SIMPLE)
@@ -1059,6 +1080,8 @@ cdef int guest_read_slow(machine_t *machine, uint64_t address, void *data, uint6
     except BaseException as error:
         raised(machine, error, on_read)
         return -1
+    finally:
+        guest_call_end(machine)
 
 
 # ---- machines as objects ----------------------------------------------------------------------------
@@ -1479,11 +1502,12 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            Called from a callback, or while another thread is in `advance`.
+            Called from a callback of `advance`, of a device, or of a Guest or its AddressSpace, or while another thread is
+            in `advance` or in a callback of the Guest; nothing happens.
 
         Notes
         -----
-        It waits for callbacks that run in other threads.
+        It waits for devices' callbacks that run in other threads.
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
@@ -1495,6 +1519,12 @@ cdef class MachineBase:
             raise RuntimeError("a machine cannot be closed while it advances")
         if thread_state.calling or PyThread_get_thread_ident() in self.parked:
             raise RuntimeError("a machine cannot be closed while a callback runs that closes it")
+        if self.machine.guest_calls != 0:
+            raise RuntimeError("a machine cannot be closed while on_write or on_read of its Guest runs; close it when "
+                               "the routine that called it is through")
+        for pool in self.pools:
+            if pool is not None:
+                pool_idle_or_raise(<Pool>pool)
         while atomic_load_u64(&self.machine.calling):
             sleep(0.001)
         machine_shut(self)
@@ -1794,6 +1824,7 @@ cdef void child_begin() noexcept nogil:
             os_condition_init(&(<event_t *>slots[i].object).condition)
     for i in range(machines_used):
         machines[i].calling = 0
+        machines[i].guest_calls = 0
         if machines[i].is_open:
             for family in range(FAMILIES):
                 if is_registered[family] and families[family].forked != NULL:
