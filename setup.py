@@ -27,6 +27,10 @@ FLAGS = [
 # Cython knows the words __stdcall and __fastcall. The second is a __stdcall that is never inlined.
 HAS_MS_ABI = sys.platform != "win32" and platform.machine() in ("x86_64", "AMD64")
 
+# In the module of the doors every function is one that many others inline, which GCC would soon have enough of.
+DOORS = os.path.join("pybuf", "_doors.pyx")
+DOORS_FLAGS = ["--param", "inline-unit-growth=1000"]
+
 # The one module that holds the thread-local storage.
 ENGINE = os.path.join("poolcore", "_pool.pyx")
 
@@ -61,7 +65,7 @@ def extension(source: str) -> Extension:
         include_dirs=[*INCLUDES, os.path.dirname(source)],
         depends=[*glob("*/include/*.h"), *glob(f"{os.path.dirname(source)}/*.h")],
         define_macros=macros,
-        extra_compile_args=[] if sys.platform == "win32" else FLAGS,
+        extra_compile_args=[] if sys.platform == "win32" else FLAGS + (DOORS_FLAGS if source == DOORS else []),
     )
     listed.cython_directives = DIRECTIVES
     listed.cython_c_in_temp = True

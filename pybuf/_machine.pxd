@@ -25,6 +25,22 @@ cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *o, Py_ssize_t i)
     void PyTuple_SET_ITEM(PyObject *o, Py_ssize_t i, PyObject *item)
 
+cdef extern from *:
+    """
+    /* The value of an int that has one digit, of 30 bits, and is not negative; else -1, or another negative number. */
+    static inline long digit_of(PyObject *o) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (PyLong_CheckExact(o) && PyUnstable_Long_IsCompact((PyLongObject *)o))
+            return (long)PyUnstable_Long_CompactValue((PyLongObject *)o);
+    #else
+        if (PyLong_CheckExact(o) && Py_SIZE(o) == 1)
+            return (long)((PyLongObject *)o)->ob_digit[0];
+    #endif
+        return -1;
+    }
+    """
+    long digit_of(PyObject *o) noexcept
+
 # ---- what a machine is made of ------------------------------------------------------------------
 
 # Kinds of pools (an index may not be a named enum).
@@ -432,7 +448,10 @@ cdef class Reference:
 # `buffer` gets the Buffer behind it, borrowed, or NULL.
 cdef int address_of_argument(object value, uint64_t *address, PyObject **buffer) except -1
 # A DWORD, USHORT or UCHAR: modulo 2**32, 2**16, 2**8. `name` is the argument's, for the error.
-cdef uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF
+cdef uint32_t dword_slow(object value, str name) except? 0xFFFFFFFF
+cdef inline uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF:
+    cdef long digit = digit_of(<PyObject *>value)
+    return <uint32_t>digit if digit >= 0 else dword_slow(value, name)
 cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except? 0xFFFFFFFFFFFFFFFF
 
 # The member of an enum of status.py, or an int that is in none. `space` is a space_t.
@@ -443,6 +462,13 @@ cdef inline object status_object(int space, uint32_t value):
     if rarely(value != 0 or status_success[space] == NULL):
         return status_slow(space, value)
     return <object>status_success[space]
+
+
+cdef inline PyObject *status_zero(int space) except NULL:
+    """The member for 0; borrowed."""
+    if rarely(status_success[space] == NULL):
+        status_slow(space, 0)
+    return status_success[space]
 
 
 # A tuple of two or three; `kept` is the routine's own place for one that serves again when nobody else holds it.
@@ -458,8 +484,17 @@ cdef inline object result_again(PyObject **kept, Py_ssize_t size):
 cdef inline void result_put(PyObject *result, Py_ssize_t i, object item) noexcept:
     """Puts an item. What was there goes last, because its end may run anything."""
     cdef PyObject *old = PyTuple_GET_ITEM(result, i)
-    Py_INCREF(item)
-    PyTuple_SET_ITEM(result, i, <PyObject *>item)
+    # Statuses and sizes are mostly what they were.
+    if old != <PyObject *>item:
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(result, i, <PyObject *>item)
+        Py_XDECREF(old)
+
+
+cdef inline void result_hand_over(PyObject *result, Py_ssize_t i, PyObject *item) noexcept:
+    """Puts an item, whose reference it takes over."""
+    cdef PyObject *old = PyTuple_GET_ITEM(result, i)
+    PyTuple_SET_ITEM(result, i, item)
     Py_XDECREF(old)
 
 
@@ -467,14 +502,6 @@ cdef inline object result_of_two(PyObject **kept, object first, object second):
     cdef object result = result_again(kept, 2)
     result_put(<PyObject *>result, 0, first)
     result_put(<PyObject *>result, 1, second)
-    return result
-
-
-cdef inline object result_of_three(PyObject **kept, object first, object second, object third):
-    cdef object result = result_again(kept, 3)
-    result_put(<PyObject *>result, 0, first)
-    result_put(<PyObject *>result, 1, second)
-    result_put(<PyObject *>result, 2, third)
     return result
 
 

@@ -92,6 +92,7 @@ cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"() except -1
     bint PyIndex_Check(object o)
     object PyNumber_Index(object o)
+    int PyContextVar_Get(object variable, PyObject *other, PyObject **value) except -1
     object PyTuple_New(Py_ssize_t size)
     unsigned long PyThread_get_thread_ident() nogil
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
@@ -188,11 +189,15 @@ cdef int family_register(int family, const family_calls_t *calls) except -1:
 # ---- the current machine ----------------------------------------------------------------------------
 
 cdef PyObject *machine_of_context() except NULL:
-    cdef object pair
+    cdef PyObject *pair
+    cdef PyObject *machine
     if entered_by_python:
-        pair = _entered.get()
-        if pair is not None:
-            return <PyObject *>(<tuple>pair)[0]
+        PyContextVar_Get(_entered, NULL, &pair)
+        machine = PyTuple_GET_ITEM(pair, 0) if pair != <PyObject *>None else NULL
+        # The context keeps it.
+        Py_XDECREF(pair)
+        if machine != NULL:
+            return machine
     if default_machine == NULL:
         default_make()
     return default_machine
@@ -1625,7 +1630,7 @@ cdef int address_of_argument(object value, uint64_t *address, PyObject **buffer)
                     f"not {type(value).__name__} ({value!r})")
 
 
-cdef uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF:
+cdef uint32_t dword_slow(object value, str name) except? 0xFFFFFFFF:
     cdef unsigned long long word
     if PyLong_CheckExact(value):
         word = PyLong_AsUnsignedLongLong(value)

@@ -18,7 +18,8 @@ from pybuf._machine cimport (
     dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, first_machine, guest_read,
     guest_write, handle_close, handle_find, handle_open, lock_with_gil, machine_is_open_or_raise, machine_now,
     machine_pool, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
-    pool_kind_of, pool_refuses, result_of_three, result_of_two, status_object, unsigned_of_argument,
+    pool_kind_of, pool_refuses, result_again, result_hand_over, result_of_two, result_put,
+    status_object, status_zero, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_unlock, rarely
 from pybuf._status cimport (
@@ -619,8 +620,10 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
     cdef uint32_t wanted = dword_of_argument(size, "size")
     cdef Pool pool = machine.ras_pool
     cdef PyObject *taken = NULL
-    cdef object buffer
     cdef int refusal = 0
+    # Made first: what fails after a block is there would lose it.
+    cdef object result = result_again(&got, 3)
+    result_put(<PyObject *>result, 0, <object>status_zero(SPACE_RAS))
     if rarely(pool is None):
         pool = machine_pool(machine, POOL_RAS)
     if rarely(wanted > RAS_BUFFER_MAX):
@@ -633,13 +636,12 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
         if refusal == REFUSAL_CLOSED:
             machine_is_open_or_raise(machine)
         return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
-    buffer = <object>taken
-    Py_DECREF(taken)
     if rarely(is_noted(machine.machine)):
-        note_write(machine.machine, POOL_RAS, buffer_address(<Buffer>buffer), wanted, ROUTINE_RasGetBuffer,
+        note_write(machine.machine, POOL_RAS, buffer_address(<Buffer>taken), wanted, ROUTINE_RasGetBuffer,
                    <uint16_t>session.slot, 0, True)
-    return result_of_three(&got, status_object(SPACE_RAS, 0), buffer,
-                           <object>PyTuple_GET_ITEM(<PyObject *>sizes, wanted))
+    result_put(<PyObject *>result, 2, <object>PyTuple_GET_ITEM(<PyObject *>sizes, wanted))
+    result_hand_over(<PyObject *>result, 1, taken)
+    return result
 
 
 def RasGetBuffer(size):
