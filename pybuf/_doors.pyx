@@ -7,9 +7,9 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 
 from pybuf._machine cimport (
-    MachineBase, bug_check_t, bug_deliver, bug_handler_t, entered_by_c, event_close, event_open, event_reset, event_set,
-    event_wait, first_machine, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here,
-    machine_now, machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
+    MachineBase, bug_check_t, bug_deliver, bug_handler_t, event_close, event_open, event_reset, event_set,
+    event_wait, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here, machine_now,
+    machine_shared, machine_t, machine_thread_enter, machine_thread_entered, quick_machine,
 )
 
 # What NetApi reports on a machine that was given nothing else.

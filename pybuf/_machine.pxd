@@ -53,6 +53,7 @@ cdef enum:
     POOL_VIDEO_NONPAGED = 5
     POOL_AUDIO = 6
     POOL_KINDS = 7
+    QUICK_KINDS = 2             # those that have a fast path
 
 cdef enum:
     FAMILY_RAS = 0
@@ -235,6 +236,7 @@ cdef struct machine_t:
     uint8_t is_numbered         # every block is noted, those of RasGetBuffer and NetApiBufferAllocate too
     uint32_t quirks             # QUIRK_*
     uint32_t slow               # SLOW_*
+    pool_t *quick[QUICK_KINDS]  # the pool, where nothing stands in the way of a fast path: see machine_renew
     pool_t *pools[POOL_KINDS]   # NULL until opened
     uint64_t bases[POOL_KINDS]  # the range of each pool's addresses; 0, 0 until opened
     uint64_t spans[POOL_KINDS]
@@ -303,6 +305,9 @@ cdef inline PyObject *machine_now() except NULL:
 cdef machine_t *machine_of_thread() noexcept nogil
 cdef uint32_t entered_by_c                  # threads that entered one
 cdef machine_t *first_machine               # the default one
+# The machine that a fast path of such a door acts on: the default one, or while a thread has entered another, one that
+# has nothing quick.
+cdef machine_t *quick_machine
 cdef inline machine_t *machine_here() noexcept nogil:
     """The machine that a C door without a context acts on."""
     return machine_of_thread() if rarely(entered_by_c != 0) else first_machine
@@ -319,6 +324,8 @@ cdef void last_error_set(uint32_t error) noexcept nogil
 cdef machine_t *machine_shared(MachineBase machine) except NULL
 # The Pool of a kind, opened on first use. ValueError on a closed machine.
 cdef Pool machine_pool(MachineBase machine, int kind)
+# To be called, without machine.lock, when pools, slow or is_open have changed.
+cdef void machine_renew(machine_t *machine) noexcept
 # ValueError when it is closed.
 cdef int machine_is_open_or_raise(MachineBase machine) except -1
 

@@ -105,6 +105,7 @@ cdef extern from "Python.h":
 # ---- the table of machines --------------------------------------------------------------------------
 
 cdef machine_t machines[MACHINES_MAX]
+cdef machine_t nobody                   # has nothing
 cdef uint32_t machines_used = 1         # 0 is the default machine
 cdef machine_t *machines_free = NULL    # closed ones, the one closed first at the front
 cdef machine_t *machines_free_last = NULL
@@ -118,6 +119,7 @@ cdef bint entered_by_python = False
 machine_alone = NULL
 entered_by_c = 0
 first_machine = &machines[0]
+quick_machine = &machines[0]
 irql_raised = 0
 
 os_lock_init(&machines_lock)
@@ -232,10 +234,11 @@ cdef machine_t *machine_of_thread() noexcept nogil:
 
 
 cdef void machine_thread_enter(machine_t *machine) noexcept nogil:
-    global entered_by_c
+    global entered_by_c, quick_machine
     if (thread_state.entered == NULL) != (machine == NULL):
         os_lock(&machines_lock)
         entered_by_c += 1 if machine != NULL else -1
+        quick_machine = &nobody if entered_by_c else first_machine
         os_unlock(&machines_lock)
     thread_state.entered = machine
 
@@ -296,7 +299,23 @@ cdef Pool machine_pool(MachineBase machine, int kind):
     elif kind == POOL_NETAPI:
         machine.netapi_pool = pool
     machine.pools[kind] = pool
+    machine_renew(machine.machine)
     return pool
+
+
+cdef void renew(machine_t *machine) noexcept nogil:
+    """What machine_renew says, with the lock."""
+    cdef uint32_t slow = machine.slow
+    cdef bint is_quick = machine.is_open and not machine.is_numbered
+    machine.quick[POOL_RAS] = machine.pools[POOL_RAS] if (
+        is_quick and not slow & (1 << POOL_RAS | SLOW_FAMILY << FAMILY_RAS)) else NULL
+    machine.quick[POOL_NETAPI] = machine.pools[POOL_NETAPI] if is_quick and not slow & 1 << POOL_NETAPI else NULL
+
+
+cdef void machine_renew(machine_t *machine) noexcept:
+    lock_with_gil(&machine.lock)
+    renew(machine)
+    os_unlock(&machine.lock)
 
 
 # ---- blocks -----------------------------------------------------------------------------------------
@@ -316,6 +335,7 @@ cdef bint pool_refuses(machine_t *machine, int kind) noexcept nogil:
         refusal.count -= 1
     if refusal.count == 0:
         machine.slow &= ~(<uint32_t>1 << kind)
+    renew(machine)
     os_unlock(&machine.lock)
     return is_refused
 
@@ -1276,6 +1296,7 @@ cdef class MachineBase:
             self.machine.slow |= <uint32_t>1 << kind
         else:
             self.machine.slow &= ~(<uint32_t>1 << kind)
+        renew(self.machine)
         os_unlock(&self.machine.lock)
 
     def physical_address(self, address):
@@ -1438,10 +1459,12 @@ cdef uint64_t kept_from(uint64_t count) noexcept:
 cdef int machine_shut(MachineBase self) except -1:
     cdef machine_t *machine = self.machine
     cdef int family
+    memset(machine.quick, 0, sizeof(machine.quick))
     for family in range(FAMILIES):
         if is_registered[family] and families[family].closing != NULL:
             families[family].closing(machine)
     machine.is_open = 0
+    machine_renew(machine)
     machine.clock.first = NULL
     handles_close(machine)
     for pool in self.pools:

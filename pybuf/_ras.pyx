@@ -17,7 +17,7 @@ from pybuf._machine cimport (
     callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, due_add, due_remove,
     dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, first_machine, guest_read,
     guest_write, handle_close, handle_find, handle_open, lock_with_gil, machine_is_open_or_raise, machine_now,
-    machine_pool, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
+    machine_pool, machine_renew, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
     pool_kind_of, pool_refuses, result_again, result_hand_over, result_of_two, result_put,
     status_object, status_zero, unsigned_of_argument,
 )
@@ -94,7 +94,7 @@ cdef inline bint is_noted(machine_t *machine) noexcept nogil:
     return machine.slow & RAS_WATCHES
 
 
-cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil:
+cdef uint32_t ras_get_buffer(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil:
     cdef machine_t *machine = session.machine
     cdef pool_t *pool
     cdef uint64_t address
@@ -169,7 +169,7 @@ cdef bint block_of(session_t *session, uint64_t address, uint64_t *size) noexcep
     return (0 if note == NULL else note.owner) == session.slot
 
 
-cdef uint32_t ras_free_buffer_slow(session_t *session, uint64_t buffer) noexcept nogil:
+cdef uint32_t ras_free_buffer(session_t *session, uint64_t buffer) noexcept nogil:
     cdef machine_t *machine = session.machine
     cdef pool_t *pool
     cdef uint32_t status = keeper(session, buffer)
@@ -1108,6 +1108,7 @@ cdef class Port(Reference):
         lock_with_gil(&port.machine.lock)
         port.machine.slow |= RAS_WATCHES
         os_unlock(&port.machine.lock)
+        machine_renew(port.machine)
 
     def __del__(self):
         self.close()
