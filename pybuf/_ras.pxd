@@ -78,8 +78,8 @@ cdef uint32_t ras_set_comm_settings(session_t *session, uint64_t port, const voi
                                     ) noexcept nogil
 
 
-# The two that are called most where nothing stands in the way, in a machine's own session: they make no call, and answer
-# False where the whole routine is to be asked.
+# The two that are called most, in a machine's own session, where nothing stands in the way: they make no call, and
+# answer False where the whole routine is to be asked.
 
 cdef inline bint ras_get_buffer_fast(machine_t *machine, uint64_t *buffer, uint32_t *size, uint32_t *status
                                      ) noexcept nogil:

@@ -17,8 +17,8 @@ from pybuf._machine cimport (
     callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, due_add, due_remove,
     dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, first_machine, guest_read,
     guest_write, handle_close, handle_find, handle_open, lock_with_gil, machine_is_open_or_raise, machine_now,
-    machine_pool, machine_renew, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at, note_t, note_write,
-    pool_kind_of, pool_refuses, result_again, result_hand_over, result_of_two, result_put,
+    machine_pool, machine_renew, machine_shared, machine_t, machine_thread_enter, machine_thread_entered, note_at,
+    note_t, note_write, pool_kind_of, pool_refuses, result_again, result_hand_over, result_of_two, result_put,
     status_object, status_zero, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_unlock, rarely

@@ -59,7 +59,8 @@ def door(routine: Any, form: str, machine: str, scope: str | None = None, word: 
     is_python = form == "py_"
     ends = "noexcept nogil" if not is_python else "except *" if result == "void" else f"except? <{result}>-1"
     lines = [f"cdef {result} {word}{form}{routine.name}({', '.join(parameters)}) {ends}:"]
-    value = call(routine, core or routine.core, scope, "MS" if word else "PLATFORM", "sizeof(wchar_t)" if is_python else "2")
+    convention = "MS" if word in ("__stdcall ", "__fastcall ") else "PLATFORM"
+    value = call(routine, core or routine.core, scope, convention, "sizeof(wchar_t)" if is_python else "2")
     if "bug" in routine.extra:
         deliver = "bug_raise" if is_python else "bug_deliver_c"
         lines += ["    cdef bug_check_t bug", *([f"    cdef {result} answer"] if result != "void" else []),

@@ -892,7 +892,7 @@ cdef uint32_t routines_run(Routines *routines, uint32_t size, uint64_t count, Cl
 
 
 def run_routines(str prototype, get, free, uint32_t size, uint64_t count, tuple more=()):
-    """``count`` pairs of two documented routines, as C calls them, beside 64 live blocks; returns ``(wall_ns, cpu_ns)``.
+    """``count`` pairs of two documented routines, as C calls them, beside 64 live ones: ``(wall_ns, cpu_ns)``.
 
     ``get`` and ``free`` are addresses. ``prototype`` says what is called, and what ``more`` is:
 

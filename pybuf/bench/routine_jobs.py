@@ -1,4 +1,8 @@
-"""The jobs that time Windows' routines through their doors; `pybuf.bench.jobs` runs them beside poolcore's."""
+"""The jobs that time Windows' routines through their doors; `pybuf.bench.jobs` runs them beside poolcore's.
+
+A job imports the door that it goes through: the module of the C doors, once it is there, shares the default machine
+with code that has no GIL, which costs Python's door some nanoseconds.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,8 @@ NOTIFIED_HZ = 100
 def ras_pair(name: str, size: int, count: int) -> Timed:
     """RasGetBuffer and RasFreeBuffer with `if status:` on both, beside 64 live buffers; ns per pair.
 
-    `no-op` is two compiled functions of the same shape that do nothing, and `bytearray` one bytearray. `entered` is ours
-    on a machine of a with statement; from the first of those on a process' default machine is slower, too.
+    `no-op` is two compiled functions of the same shape that do nothing, and `bytearray` one bytearray. `entered` is
+    ours on a machine of a with statement; from the first of those on a process' default machine is slower, too.
     """
     if name == "bytearray":
 
@@ -32,16 +36,18 @@ def ras_pair(name: str, size: int, count: int) -> Timed:
                 bytearray(size)
 
         return timed_loop(fresh, count)
-    import pybuf
+    from pybuf._ras import RasFreeBuffer, RasGetBuffer
+    from pybuf.machine import Machine
+    from pybuf.status import RasStatus
 
-    get: Any = pybuf.RasGetBuffer
-    free: Any = pybuf.RasFreeBuffer
+    get: Any = RasGetBuffer
+    free: Any = RasFreeBuffer
     entered = ExitStack()
     if name == "entered":
-        machine = entered.enter_context(pybuf.Machine())
+        machine = entered.enter_context(Machine())
         entered.callback(machine.close)
     if name == "no-op":
-        _loops.no_op_ready(pybuf.RasStatus.ERROR_SUCCESS, object(), size)
+        _loops.no_op_ready(RasStatus.ERROR_SUCCESS, object(), size)
         get, free = _loops.no_op_get_buffer, _loops.no_op_free_buffer
     neighbours = [get(size)[1] for _ in range(64)]
 
@@ -84,10 +90,10 @@ def door_pair(name: str, size: int, count: int) -> Timed:
         prototype, get, free = "aligned", table.aligned, table.free
         more = (table.pool, 1 << (size - 1).bit_length())
     else:
-        import pybuf
         from pybuf._doors import ENTRIES
+        from pybuf.machine import Machine
 
-        owner = pybuf.Machine.current()
+        owner = Machine.current()
         family, _, convention = name.partition(" ")
         prototype = f"{family.lower()}_{convention}".rstrip("_")
         form = "now_ms" if convention else "now"
@@ -113,7 +119,7 @@ def door_pair(name: str, size: int, count: int) -> Timed:
 
 
 def windll_pair(name: str, size: int, count: int) -> Timed:
-    """windll's NetApiBufferAllocate and NetApiBufferFree, or `malloc`: the C library's malloc and free with argtypes."""
+    """NetApiBufferAllocate and NetApiBufferFree of windll, or `malloc`: the C library's pair, with argtypes."""
     if name == "malloc":
         library = ctypes.CDLL(None)
         malloc, free = library["malloc"], library["free"]
@@ -155,9 +161,9 @@ def rows_of(servers: int) -> list[tuple[int, str, int, int, int, str]]:
 
 def network_of(servers: int) -> Any:
     """The network whose servers are those of `rows_of`."""
-    import pybuf
+    from pybuf.network import Network, Server
 
-    return pybuf.Network(servers=[pybuf.Server(name, comment) for _, name, _, _, _, comment in rows_of(servers)])
+    return Network(servers=[Server(name, comment) for _, name, _, _, _, comment in rows_of(servers)])
 
 
 def server_enum(name: str, servers: int, count: int) -> Timed:
@@ -173,12 +179,13 @@ def server_enum(name: str, servers: int, count: int) -> Timed:
                 (info * servers)(*[info(*row) for row in rows])
 
         return timed_loop(arrays, count)
-    import pybuf
+    from pybuf.machine import Machine
+    from pybuf.netapi import NetApiBufferFree, NetServerEnum
 
-    machine = pybuf.Machine()
+    machine = Machine()
     machine.network = network_of(servers)
-    enumerate_servers: Any = pybuf.NetServerEnum
-    free: Any = pybuf.NetApiBufferFree
+    enumerate_servers: Any = NetServerEnum
+    free: Any = NetApiBufferFree
 
     def blocks(count: int) -> None:
         for _ in repeat(None, count):
@@ -187,7 +194,7 @@ def server_enum(name: str, servers: int, count: int) -> Timed:
                 raise RuntimeError(f"NetServerEnum answered {status!r} and {read} servers")
 
     with machine:
-        status, block, *_ = enumerate_servers(None, 101, WHOLE, SERVERS_ALL, None, 0)
+        _, block, *_ = enumerate_servers(None, 101, WHOLE, SERVERS_ALL, None, 0)
         if [tuple(entry) for entry in block.entries] != rows_of(servers):
             raise RuntimeError("NetServerEnum answered other servers")
         free(block)
@@ -202,10 +209,11 @@ def server_enum(name: str, servers: int, count: int) -> Timed:
 
 def server_names(name: str, servers: int, count: int) -> Timed:
     """The names of so many servers, from `.entries` of NetServerEnum's block or with a ctypes array over it."""
-    import pybuf
     from pybuf import windll
+    from pybuf.machine import Machine
+    from pybuf.netapi import NetServerEnum
 
-    machine = pybuf.Machine()
+    machine = Machine()
     machine.network = network_of(servers)
     expected = [row[1] for row in rows_of(servers)]
     if name == "ctypes":
@@ -219,7 +227,7 @@ def server_names(name: str, servers: int, count: int) -> Timed:
             return [entry.sv101_name for entry in array]
     else:
         with machine:
-            buffer: Any = pybuf.NetServerEnum(None, 101, WHOLE, SERVERS_ALL, None, 0)[1]
+            buffer: Any = NetServerEnum(None, 101, WHOLE, SERVERS_ALL, None, 0)[1]
 
         def names() -> list[str]:
             return [entry.name for entry in buffer.entries]
@@ -240,25 +248,31 @@ def stream(name: str, seconds: int) -> Timed:
 
     `sink` is with a codec that takes the bytes in Python.
     """
-    import pybuf
+    from pybuf.errors import HdAudioError
+    from pybuf.hdaudio import HDAUDIO_BUS_INTERFACE_V2, HDAUDIO_STREAM_FORMAT, Codec, HdAudioBus
+    from pybuf.machine import Event, Machine
 
-    machine = pybuf.Machine(clock="manual")
+    machine = Machine(clock="manual")
     sent = [0]
 
     def sink(stream_id: int, data: bytes) -> None:
         sent[0] += len(data)
 
     if name == "sink":
-        machine.hdaudio = pybuf.HdAudioBus(codecs=[pybuf.Codec(sink=sink)])
-    bus = machine.hdaudio.query_interface(pybuf.HDAUDIO_BUS_INTERFACE_V2)
-    form = pybuf.HDAUDIO_STREAM_FORMAT(48000, 16, 16, 2)
+        machine.hdaudio = HdAudioBus(codecs=[Codec(sink=sink)])
+    bus = machine.hdaudio.query_interface(HDAUDIO_BUS_INTERFACE_V2)
+    form = HDAUDIO_STREAM_FORMAT(48000, 16, 16, 2)
     _, engine, _ = bus.AllocateRenderDmaEngine(form, False)
-    status, mdl, size, *_ = bus.AllocateDmaBufferWithNotification(engine, 2, 2 * 48000 // NOTIFIED_HZ * 4)
-    event = pybuf.Event(machine)
-    for status in (status, bus.RegisterNotificationEvent(engine, event),
-                   bus.SetDmaEngineState(1, [engine]), bus.SetDmaEngineState(2, [engine])):
-        if status:
-            raise pybuf.HdAudioError("stream", status)
+    status, _, size, *_ = bus.AllocateDmaBufferWithNotification(engine, 2, 2 * 48000 // NOTIFIED_HZ * 4)
+    event = Event(machine)
+    for routine, answer in (
+        ("AllocateDmaBufferWithNotification", status),
+        ("RegisterNotificationEvent", bus.RegisterNotificationEvent(engine, event)),
+        ("SetDmaEngineState", bus.SetDmaEngineState(1, [engine])),
+        ("SetDmaEngineState", bus.SetDmaEngineState(2, [engine])),
+    ):
+        if answer:
+            raise HdAudioError(routine, answer)
     for _ in range(NOTIFIED_HZ):
         machine.advance(Fraction(1, 2 * NOTIFIED_HZ))
         early = event.wait(0)
