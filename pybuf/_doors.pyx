@@ -8,9 +8,9 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 from libc.string cimport memcpy
 
 from pybuf._machine cimport (
-    MachineBase, bug_check_t, bug_deliver, bug_handler_t, entered_by_c, event_close, event_open, event_reset, event_set,
-    event_wait, first_machine, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here,
-    machine_now, machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
+    MachineBase, bug_check_t, bug_deliver, bug_handler_t, event_close, event_open, event_reset, event_set,
+    event_wait, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here, machine_now,
+    machine_shared, machine_t, machine_thread_enter, machine_thread_entered, quick_machine,
 )
 from pybuf._status cimport STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_NO_SUCH_DEVICE
 
@@ -175,7 +175,7 @@ cdef int32_t close_handle(pybuf_machine *machine, void *event) noexcept nogil:
 cdef int32_t interface_fill(pybuf_machine *machine, uint8_t codec, uint8_t function_group, const uint8_t *type,
                             uint16_t size, uint16_t version, void *interface, bint is_ms) noexcept with gil:
     """The structure that Python has of an interface, copied."""
-    cdef machine_t *behind = <machine_t *>machine if machine != NULL else first_machine
+    cdef machine_t *behind = <machine_t *>machine if machine != NULL else machine_here()
     cdef uintptr_t made
     if type == NULL or interface == NULL or behind.owner == NULL:
         return <int32_t>(STATUS_NO_SUCH_DEVICE if behind.owner == NULL else STATUS_INVALID_PARAMETER)

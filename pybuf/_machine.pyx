@@ -97,6 +97,7 @@ cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"() except -1
     bint PyIndex_Check(object o)
     object PyNumber_Index(object o)
+    int PyContextVar_Get(object variable, PyObject *other, PyObject **value) except -1
     object PyTuple_New(Py_ssize_t size)
     unsigned long PyThread_get_thread_ident() nogil
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
@@ -109,6 +110,7 @@ cdef extern from "Python.h":
 # ---- the table of machines --------------------------------------------------------------------------
 
 cdef machine_t machines[MACHINES_MAX]
+cdef machine_t nobody                   # has nothing
 cdef uint32_t machines_used = 1         # 0 is the default machine
 cdef machine_t *machines_free = NULL    # closed ones, the one closed first at the front
 cdef machine_t *machines_free_last = NULL
@@ -122,6 +124,7 @@ cdef bint entered_by_python = False
 machine_alone = NULL
 entered_by_c = 0
 first_machine = &machines[0]
+quick_machine = &machines[0]
 irql_raised = 0
 
 os_lock_init(&machines_lock)
@@ -193,11 +196,15 @@ cdef int family_register(int family, const family_calls_t *calls) except -1:
 # ---- the current machine ----------------------------------------------------------------------------
 
 cdef PyObject *machine_of_context() except NULL:
-    cdef object pair
+    cdef PyObject *pair
+    cdef PyObject *machine
     if entered_by_python:
-        pair = _entered.get()
-        if pair is not None:
-            return <PyObject *>(<tuple>pair)[0]
+        PyContextVar_Get(_entered, NULL, &pair)
+        machine = PyTuple_GET_ITEM(pair, 0) if pair != <PyObject *>None else NULL
+        # The context keeps it.
+        Py_XDECREF(pair)
+        if machine != NULL:
+            return machine
     if default_machine == NULL:
         default_make()
     return default_machine
@@ -232,10 +239,11 @@ cdef machine_t *machine_of_thread() noexcept nogil:
 
 
 cdef void machine_thread_enter(machine_t *machine) noexcept nogil:
-    global entered_by_c
+    global entered_by_c, quick_machine
     if (thread_state.entered == NULL) != (machine == NULL):
         os_lock(&machines_lock)
         entered_by_c += 1 if machine != NULL else -1
+        quick_machine = &nobody if entered_by_c else first_machine
         os_unlock(&machines_lock)
     thread_state.entered = machine
 
@@ -297,7 +305,23 @@ cdef Pool machine_pool(MachineBase machine, int kind):
     elif kind == POOL_NETAPI:
         machine.netapi_pool = pool
     machine.pools[kind] = pool
+    machine_renew(machine.machine)
     return pool
+
+
+cdef void renew(machine_t *machine) noexcept nogil:
+    """What machine_renew says, with the lock."""
+    cdef uint32_t slow = machine.slow
+    cdef bint is_quick = machine.is_open and not machine.is_numbered
+    machine.quick[POOL_RAS] = machine.pools[POOL_RAS] if (
+        is_quick and not slow & (1 << POOL_RAS | SLOW_FAMILY << FAMILY_RAS)) else NULL
+    machine.quick[POOL_NETAPI] = machine.pools[POOL_NETAPI] if is_quick and not slow & 1 << POOL_NETAPI else NULL
+
+
+cdef void machine_renew(machine_t *machine) noexcept:
+    lock_with_gil(&machine.lock)
+    renew(machine)
+    os_unlock(&machine.lock)
 
 
 # ---- blocks -----------------------------------------------------------------------------------------
@@ -317,6 +341,7 @@ cdef bint pool_refuses(machine_t *machine, int kind) noexcept nogil:
         refusal.count -= 1
     if refusal.count == 0:
         machine.slow &= ~(<uint32_t>1 << kind)
+    renew(machine)
     os_unlock(&machine.lock)
     return is_refused
 
@@ -1356,6 +1381,7 @@ cdef class MachineBase:
             self.machine.slow |= <uint32_t>1 << kind
         else:
             self.machine.slow &= ~(<uint32_t>1 << kind)
+        renew(self.machine)
         os_unlock(&self.machine.lock)
 
     def physical_address(self, address):
@@ -1502,8 +1528,8 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            Called from a callback of `advance`, of a device, or of a Guest or its AddressSpace, or while another thread is
-            in `advance` or in a callback of the Guest; nothing happens.
+            Called from a callback of `advance`, of a device, or of a Guest or its AddressSpace, or while another thread
+            is in `advance` or in a callback of the Guest; nothing happens.
 
         Notes
         -----
@@ -1541,10 +1567,12 @@ cdef int machine_shut(MachineBase self) except -1:
     if self.is_shut:
         return 0
     self.is_shut = True
+    memset(machine.quick, 0, sizeof(machine.quick))
     for family in range(FAMILIES):
         if is_registered[family] and families[family].closing != NULL:
             families[family].closing(machine)
     machine.is_open = 0
+    machine_renew(machine)
     machine.clock.first = NULL
     handles_close(machine)
     for pool in self.pools:
@@ -1733,7 +1761,7 @@ cdef int address_of_argument(object value, uint64_t *address, PyObject **buffer)
                     f"not {type(value).__name__} ({value!r})")
 
 
-cdef uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF:
+cdef uint32_t dword_slow(object value, str name) except? 0xFFFFFFFF:
     cdef unsigned long long word
     if PyLong_CheckExact(value):
         word = PyLong_AsUnsignedLongLong(value)

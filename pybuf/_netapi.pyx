@@ -23,8 +23,8 @@ from pybuf._machine cimport (
     ROUTINE_NetWkstaTransportEnum, ROUTINE_NetWkstaUserGetInfo, address_of_argument,
     callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t, family_register, guest_call_begin,
     guest_call_end, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
-    machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_two, result_put, status_object,
-    unsigned_of_argument,
+    machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_again, result_hand_over,
+    result_of_two, result_put, status_object, status_zero, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_unlock, rarely
 from pybuf._status cimport (
@@ -152,8 +152,10 @@ cdef object allocate(MachineBase machine, uint32_t count, uint32_t routine, PyOb
     """(status, buffer) of a new block."""
     cdef Pool pool = machine.netapi_pool
     cdef PyObject *made
-    cdef object buffer
     cdef int refusal = 0
+    # Made first: what fails after a block is there would lose it.
+    cdef object result = result_again(kept, 2)
+    result_put(<PyObject *>result, 0, <object>status_zero(SPACE_NET))
     if rarely(pool is None):
         pool = machine_pool(machine, POOL_NETAPI)
     made = NULL if is_refused(machine.machine) else buffer_take(pool, count, &refusal)
@@ -161,11 +163,10 @@ cdef object allocate(MachineBase machine, uint32_t count, uint32_t routine, PyOb
         if refusal == REFUSAL_CLOSED:
             machine_is_open_or_raise(machine)
         return status_object(SPACE_NET, ERROR_NOT_ENOUGH_MEMORY), None
-    buffer = <object>made
-    Py_DECREF(made)
     if rarely(machine.machine.is_numbered):
-        note_write(machine.machine, POOL_NETAPI, buffer_address(<Buffer>buffer), count, routine, 0, 0, True)
-    return result_of_two(kept, status_object(SPACE_NET, 0), buffer)
+        note_write(machine.machine, POOL_NETAPI, buffer_address(<Buffer>made), count, routine, 0, 0, True)
+    result_hand_over(<PyObject *>result, 1, made)
+    return result
 
 
 def NetApiBufferAllocate(n):

@@ -1319,7 +1319,8 @@ typedef struct pybuf_api {
     DWORD (*WaitForSingleObject)(pybuf_machine *machine, HANDLE event, DWORD milliseconds);
     BOOL (*CloseHandle)(pybuf_machine *machine, HANDLE event);
     /* What a driver gets from IRP_MN_QUERY_INTERFACE: fills one of the three HDAUDIO_BUS_INTERFACE structures, for the
-     * client that is a function group of a codec; InterfaceDereference gives it back. NULL is the default machine.
+     * client that is a function group of a codec; InterfaceDereference gives it back. NULL is the machine
+     * that this thread entered, else the default one.
      * Takes the GIL. STATUS_NOT_SUPPORTED: another GUID, size or version than 0x0100; STATUS_NO_SUCH_DEVICE: no such
      * codec, or the machine is closed. The members of `_ms` have the Microsoft convention, for PYBUF_MS_ABI. */
     NTSTATUS (*hdaudio_query_interface)(pybuf_machine *machine, UCHAR codec, UCHAR function_group, const GUID *type,
