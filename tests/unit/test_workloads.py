@@ -200,7 +200,7 @@ def test_a_table_keeps_its_population(tmp_path):
     made = Counter(size for operation, _, size in words[start:stop] if operation == ALLOCATE)
     assert 0.85 < made[16] / made.total() < 0.95
     freed = [slot for operation, slot, _ in words[start:stop] if operation == FREE]
-    assert len(set(freed)) > 500  # random ones, not the same again and again
+    assert 0.6 < len(set(freed)) / len(freed) < 0.95  # random ones, and of those that came later too
 
 
 def test_frames_come_by_length_and_go_by_time(tmp_path):
