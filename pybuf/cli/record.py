@@ -83,10 +83,9 @@ def _summary(done: recorder.Recorded) -> list[str]:
     cost_ns = recorder.cost_ns()
     spent_s = sum(one.records for one in done.programs) * cost_ns / 1e9
     line = f"recording costs {cost_ns:.0f} ns an event, measured now on one thread"
+    line += f": about {spent_s:.2f} s of the program's {done.cpu_s:.2f} s of processor time"
     if done.cpu_s > 1.05 * spent_s:
-        line += f": the program took about {done.cpu_s / (done.cpu_s - spent_s):.2f} times its processor time"
-    else:
-        line += f": {spent_s:.2f} s of the program's {done.cpu_s:.2f} s of processor time"
+        line += f", which is {done.cpu_s / (done.cpu_s - spent_s):.2f} times what it takes without"
     return [*lines, line]
 
 
