@@ -38,6 +38,9 @@ def record(
     programs, without times. Objects of Python below 512 bytes come from its own arenas, and are seen only
     with PYTHONMALLOC=malloc in the environment.
 
+    Where the disk is full, recording stops, the program goes on, and the summary says how many events are
+    missing. What --sizes counts, and when a buffer's life ends, is defined in docs/trace-format.md.
+
     The exit status is 0 when something was recorded, whatever the program's own, which is printed; 2 when
     nothing could be; 130 after an interrupt.
     """
