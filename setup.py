@@ -37,7 +37,7 @@ DOORS_FLAGS = ["--param", "inline-unit-growth=1000"]
 ENGINE = os.path.join("poolcore", "_pool.pyx")
 
 # The timed loops run on POSIX threads and clocks.
-POSIX_ONLY = {os.path.join("pybuf", "bench", name) for name in ("_loops.pyx", "_workloads.pyx")}
+POSIX_ONLY = {os.path.join("pybuf", "bench", name) for name in ("_loops.pyx", "_order.pyx", "_workloads.pyx")}
 
 DIRECTIVES = {
     "language_level": 3,

@@ -47,7 +47,8 @@ class Manifest:
 
     Exactly one of ``rounds`` (of each comparison) and ``time_s`` (seconds for all of them) is given.
     ``cpus`` are processors to run on; None leaves the choice to the run. ``passes`` are those of workloads
-    that have several.
+    that have several. ``order`` is that of a trace's calls, "exact" or "threads"; ``is_oversubscribed`` allows more
+    threads of a trace than processors.
     """
 
     kind: str
@@ -63,6 +64,8 @@ class Manifest:
     live_bytes: int | None = None
     cpus: list[int] | None = None
     passes: list[str] = field(default_factory=lambda: ["first", "later"])
+    order: str = "exact"
+    is_oversubscribed: bool = False
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def _print_comparison(comparison: Comparison, console: Console) -> None:
             console.print(_latency_table(comparison))
         else:
             console.print(_table(comparison, console.width >= WIDE_COLUMNS))
+            if any(row.threads for row in comparison.contenders):
+                console.print(_threads_table(comparison))
         _print_effect(comparison, console)
     else:
         console.print("  no round was finished", style="yellow")
@@ -192,6 +194,34 @@ def _ratio(ratio: Ratio | None, is_wide: bool) -> Text:
     else:
         parts.append(ratio.verdict)
     return Text((" " if is_wide else "\n").join(parts))
+
+
+def _threads_table(comparison: Comparison) -> Table:
+    recorded = (comparison.workload.trace or {}).get("peak_live_bytes", 0)
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), caption_justify="left",
+        caption=f"{_rounds(comparison)}; medians. Processor time is that of all threads without their pauses; waiting: "
+        "the share of their time that they waited for each other's calls; peak live: when replayed, and to the "
+        f"recorded {recorded / MEGABYTE:.3f} MB",
+    )
+    table.add_column("contender", no_wrap=True)
+    for one in comparison.passes:
+        name = "" if one == "all" else f"{one}\n"
+        for column in ("makespan\nms", "processor\nms", "waiting"):
+            table.add_column(name + column, justify="right", no_wrap=True)
+    table.add_column("peak live\nMB", justify="right", no_wrap=True)
+    table.add_column("to the\nrecorded", justify="right", no_wrap=True)
+    for row in comparison.contenders:
+        if row.threads is None:
+            continue
+        cells = []
+        for one in comparison.passes:
+            cells += [f"{row.threads.makespan_ns[one] / 1e6:.2f}", f"{row.threads.cpu_ns[one] / 1e6:.2f}",
+                      f"{row.threads.waiting[one]:.1%}"]
+        peak = row.threads.peak_live_bytes
+        cells += [f"{peak / MEGABYTE:.3f}", f"{peak / recorded:.2f}x" if recorded else ""]
+        table.add_row(row.name, *cells, style="bold" if row.name == OURS else "dim" if row.name == EMPTY else "")
+    return table
 
 
 def _latency_table(comparison: Comparison) -> Table:

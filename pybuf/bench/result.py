@@ -34,6 +34,21 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Threaded:
+    """How the threads of a recording got on in a replay in their own order, by pass.
+
+    ``makespan_ns`` is from the first start to the last end, ``cpu_ns`` the processor time of all threads without
+    their pauses, ``waiting`` the share of their time that they waited for each other's calls. ``peak_live_bytes`` is
+    of the replay, in a pass of its own; the recording's is among the facts of the trace.
+    """
+
+    makespan_ns: dict[str, float]
+    cpu_ns: dict[str, float]
+    waiting: dict[str, float]
+    peak_live_bytes: int
+
+
+@dataclass(frozen=True)
 class Row:
     """One contender in one comparison. ``series`` has a value per round for each pass; the base has no ``ratios``.
 
@@ -46,6 +61,7 @@ class Row:
     series: dict[str, list[float]]
     ratios: dict[str, Ratio] | None
     emulated: list[str] = field(default_factory=list)
+    threads: Threaded | None = None
 
 
 @dataclass(frozen=True)

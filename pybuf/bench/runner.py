@@ -27,12 +27,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pybuf.bench import analysis, fingerprint, processor
+from pybuf.bench import analysis, fingerprint, order, processor
 from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT, class_edges, describe, look_python
 from pybuf.bench.jsonfile import ForeignFileError
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.manifest import load as load_manifest
-from pybuf.bench.result import Absent, Comparison, Latency, MeasuredWorkload, Memory, Result, Row
+from pybuf.bench.result import Absent, Comparison, Latency, MeasuredWorkload, Memory, Result, Row, Threaded
 from pybuf.bench.statistics import FEWEST_ROUNDS
 from pybuf.bench.traces import Trace, default_path, read
 from pybuf.bench.workloads import WORKLOADS, Workload
@@ -67,6 +67,7 @@ START_S = 0.075
 EVENT_S = 12e-9
 CHECK_SLOWER = 3
 PYTHON_EVENT_S = 20e-6
+WAIT_S = 4e-6
 
 #: Called after each step with a few words and the share of the run that is done, 0 to 1.
 Progress = Callable[[str, float], None]
@@ -90,6 +91,9 @@ class Task:
     contenders: list[ChosenContender]
     passes: list[str]
     trace: Trace | None
+    #: Of a trace that is replayed in the order of its threads, and the file that it is in.
+    layout: order.Layout | None = None
+    layout_path: str = ""
 
     @property
     def is_shared(self) -> bool:
@@ -99,11 +103,13 @@ class Task:
     @property
     def is_processor_bound(self) -> bool:
         """Whether wall time is processor time when nothing disturbs: not with threads, and not with sockets."""
-        return self.threads == 1 and (not self.workload.contenders or self.workload.isolation == "shared")
+        return self.threads == 1 and self.layout is None and (not self.workload.contenders or self.workload.isolation == "shared")
 
     @property
     def events_s(self) -> float:
         """Seconds that one pass takes, roughly."""
+        if self.trace is not None and self.layout is not None:
+            return self.layout.think_ns / 1e9 + self.layout.waits * WAIT_S + self.trace.replayed_events * EVENT_S
         if self.trace is not None:
             return self.trace.replayed_events * EVENT_S
         parameters = {**self.workload.parameters, **self.chosen.parameters}
@@ -120,7 +126,8 @@ class Task:
         """Seconds that one round takes, roughly, on a machine of our days that is otherwise idle."""
         turns = TURNS if self.is_shared else 1
         starts = 1 if self.is_shared else len(self.contenders)
-        return starts * START_S + len(self.contenders) * turns * self.passes_run * self.events_s
+        passes = self.passes_run + (self.layout is not None and self.metric == "time")  # one to count live bytes
+        return starts * START_S + len(self.contenders) * turns * passes * self.events_s
 
     def check_cost_s(self) -> float:
         """Seconds that its check takes, roughly."""
@@ -173,6 +180,10 @@ def plan(manifest: Manifest) -> Plan:
         if chosen.trace is not None:
             trace = read(default_path() if chosen.trace == SHIPPED else chosen.trace)
         workload = TRACE if trace is not None else WORKLOADS[chosen.name]
+        parted: tuple[order.Layout, str] | None = None
+        if trace is not None and manifest.order == "threads":
+            parted = order.part(trace)
+            workload = _threaded(parted[0], trace, manifest)
         takers = [one for one in manifest.contenders if _takes(workload, one)]
         for threads in workload.threads_of(manifest.threads):
             for metric in manifest.metrics:
@@ -180,8 +191,23 @@ def plan(manifest: Manifest) -> Plan:
                     raise ValueError(
                         f"{chosen.name} has no metric {metric}; it has {', '.join(workload.metrics)}")
                 entries = [one for one in takers if metric != "memory" or one.name != analysis.EMPTY]
-                tasks.append(_task(manifest, chosen, workload, trace, metric, threads, entries, tasks))
+                task = _task(manifest, chosen, workload, trace, metric, threads, entries, tasks)
+                if parted is not None:
+                    task = replace(task, layout=parted[0], layout_path=parted[1])
+                tasks.append(task)
     return Plan(manifest, tasks)
+
+
+def _threaded(layout: order.Layout, trace: Trace, manifest: Manifest) -> Workload:
+    """The workload of a trace that is replayed by its threads. Raises ValueError when they are too many for here."""
+    threads = len(layout.parts)
+    processors = processor.count() if manifest.cpus is None else len(manifest.cpus)
+    if threads > processors and not manifest.is_oversubscribed:
+        raise ValueError(order.unfit(trace.path, threads, processors))
+    return replace(
+        TRACE, what=f"{TRACE.what}, {layout.described(processors)}", threads=(threads, threads),
+        parameters={"order": "threads", "think": layout.think, "waits": layout.waits},
+    )
 
 
 def _takes(workload: Workload, entry: ChosenContender) -> bool:
@@ -195,7 +221,8 @@ def _task(
     entries: list[ChosenContender], others: Sequence[Task],
 ) -> Task:
     name = trace.name if trace else chosen.name
-    key = f"{name}, {threads} thread{'s' * (threads > 1)}"
+    of_what = " in their order" if manifest.order == "threads" and trace else ""
+    key = f"{name}, {threads} thread{'s' * (threads > 1)}{of_what}"
     touch = "page" if metric == "memory" else manifest.touch
     number = 1 + sum(task.id.partition(" (")[0] == f"{key}, {touch}, {metric}" for task in others)
     again = f" ({number})" if number > 1 else ""
@@ -287,7 +314,7 @@ class _Trials:
             "cpus": self.cpus,
             "offset": draw.randrange(16, 4097, 16),
             "seed": draw.randrange(1 << 32),
-            **_words(task.trace),
+            **_words(task),
         }
         try:
             answer = ask(order, draw.randrange(4096))
@@ -607,10 +634,13 @@ def listing(more: Sequence[ChosenContender] = ()) -> dict[str, Any]:
     return {"workloads": workloads, "contenders": contenders}
 
 
-def _words(trace: Trace | None) -> dict[str, Any]:
+def _words(task: Task) -> dict[str, Any]:
     """What an order says of its trace, whose words lie in a file of their own."""
+    trace = task.trace
     if trace is None:
         return {}
+    if task.layout is not None:
+        return {"layout": task.layout_path}
     return {
         "words": trace.words_path, "recorded": trace.recorded_words, "slots": trace.slots, "peak": trace.peak_word,
     }
@@ -701,7 +731,8 @@ def _comparison(one: _Progressing) -> Comparison:
     rows = {
         entry.name: Row(
             entry.name, describe(entry.as_order()), _without_home(trials.origins.get(entry.name, "")),
-            _series(task, [found[entry.name] for found in rounds]), None, trials.emulated.get(entry.name, []))
+            _series(task, [found[entry.name] for found in rounds]), None, trials.emulated.get(entry.name, []),
+            _threads(task, [found[entry.name] for found in rounds]))
         for entry in trials.running if entry.name in rounds[0]
     }
     again = rows.pop(SAME, None)
@@ -731,6 +762,23 @@ def _series(task: Task, measured: list[Any]) -> dict[str, list[float]]:
         for name, column in series.items():
             column.append(values[name] / count)
     return series
+
+
+def _threads(task: Task, measured: list[dict[str, Any]]) -> Threaded | None:
+    """How the threads of a recording got on: medians over the rounds."""
+    if task.layout is None or task.metric != "time":
+        return None
+
+    def medians(series: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name in task.passes:
+            span = slice(0, 1) if name == "first" else slice(1, None) if name == "later" else slice(None)
+            found[name] = statistics.median(statistics.median(one[series][span]) for one in measured)
+        return found
+
+    return Threaded(
+        medians("wall_ns"), medians("cpu_ns"), medians("waiting"),
+        int(statistics.median(one["peak_live_bytes"] for one in measured)))
 
 
 def _latencies(rounds: list[dict[str, Any]], names: list[str]) -> dict[str, Latency]:

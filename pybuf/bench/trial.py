@@ -26,7 +26,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NotRequired, TypedDict
 
-from pybuf.bench import _replay
+from pybuf.bench import _replay, order as order_of
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
 from pybuf.bench.processor import pin
 from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
@@ -51,7 +51,7 @@ class Order(TypedDict):
     """What a trial is to do.
 
     workload, parameters: of WORKLOADS; or "trace", and then ``words`` is a file of trace words, ``alignments``
-        one of their alignments, ``recorded`` how many are timed.
+        one of their alignments, ``recorded`` how many are timed; or ``layout`` is a file of `order.load`.
     metric: "time", "latency", "memory" or "check". touch: "line", "page" or "all".
     rounds: more than one with several contenders in this process, each round in random order.
     offset: bytes of a block that stays, to shift what comes after it.
@@ -73,6 +73,7 @@ class Order(TypedDict):
     recorded: NotRequired[int]
     slots: NotRequired[int]
     peak: NotRequired[int]
+    layout: NotRequired[str]
 
 
 class FailedError(Exception):
@@ -107,9 +108,10 @@ def _mapped_path(path: str) -> mmap.mmap:
 class _Lane:
     """One thread's words: mapped, with where the timed body begins and ends."""
 
-    words: mmap.mmap
+    words: mmap.mmap | memoryview
     start: int
     stop: int
+    alignments: mmap.mmap | memoryview | None = None
 
     @property
     def count(self) -> int:
@@ -131,9 +133,10 @@ class _Score:
     largest: int
     #: Whether any alignment is more than every allocation has anyway.
     has_alignments: bool
+    layout: order_of.Layout | None = None
 
 
-def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None) -> _Score:
+def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None, **more: Any) -> _Score:
     events = slots = peak_word = largest = bits = 0
     for lane in lanes:
         before = _replay.profile(lane.words, lane.start)[0]
@@ -145,7 +148,7 @@ def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None) 
     has_alignments = alignments is not None and re.search(rb"[\x05-\xff]", alignments) is not None
     return _Score(
         plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
-        has_alignments,
+        has_alignments, **more,
     )
 
 
@@ -156,6 +159,19 @@ def _recorded(order: Order) -> _Score:
     plan = Plan("alone", [], [(0, stop)], slots)
     alignments = _mapped_path(order["alignments"]) if order.get("alignments") else None
     return _score(plan, [_Lane(words, 0, stop)], alignments)
+
+
+def _threaded(order: Order) -> _Score:
+    """The words of a recording, a lane for each of its threads."""
+    layout = order_of.load(order["layout"])
+    words = memoryview(_mapped_path(layout.words))
+    alignments = None if layout.alignments is None else _mapped_path(layout.alignments)
+    lanes = []
+    for part in layout.parts:
+        own = None if alignments is None else memoryview(alignments)[part.word:part.word + part.words]
+        lanes.append(_Lane(words[8 * part.word:8 * (part.word + part.words)], 0, part.recorded, own))
+    bodies = [(lane.start, lane.stop) for lane in lanes]
+    return _score(Plan("threads", [], bodies, layout.slots), lanes, alignments, layout=layout)
 
 
 def _drawn(order: Order) -> _Score:
@@ -244,26 +260,42 @@ class Player:
         self.lanes: list[_replay.Lane] = []
         addresses = (functions.malloc, functions.free, functions.realloc, functions.pool, functions.calloc,
                      functions.aligned)  # fmt: skip
-        is_shared = score.plan.way == "handoff"
+        is_shared = score.plan.way in ("handoff", "threads")
         marks: mmap.mmap | None = None
         for lane in score.lanes:
             if not self.slots or not is_shared:
                 self.slots.append(_table(score.slots * 8))
                 marks = None if self.kind == "plain" else _table(score.slots * _replay.MARK_BYTES)
             self.counts.append(_table(_replay.HISTOGRAM_BYTES))
+            if score.layout is not None and functions.malloc == _replay.empty_functions()[0]:
+                addresses = self._empty_functions()
             self.lanes.append(
-                _replay.Lane(addresses, lane.words, self.slots[-1], marks, score.alignments, self.counts[-1])
+                _replay.Lane(addresses, lane.words, self.slots[-1], marks, lane.alignments or score.alignments,
+                             self.counts[-1])
             )
         self.cpus = order["cpus"]
         threads = order["threads"]
         self.team: Any = None
-        if score.plan.way == "handoff" or threads > 1:
+        self.waiting: list[float] = []
+        self.is_played = False
+        if score.layout is not None:
+            self.points = memoryview(_mapped_path(score.layout.points))
+            self.team = order_of.crew(score.layout, self.lanes, self.points, self.cpus)
+        elif score.plan.way == "handoff" or threads > 1:
             from pybuf.bench._workloads import Team
 
             self.team = Team([self.cpus[thread % len(self.cpus)] for thread in range(len(self.lanes))])
 
+    def _empty_functions(self) -> tuple[int, ...]:
+        block = _table(PAGE_BYTES) if self.touch == "line" else mmap.mmap(-1, max(self.score.largest, PAGE_BYTES))
+        malloc, free, realloc = order_of.empty_functions()
+        self.owner = [*(self.owner or []), block]
+        return malloc, free, realloc, ctypes.addressof(ctypes.c_char.from_buffer(block)), realloc, realloc
+
     def set_up(self) -> None:
         """Allocate what lives before the body."""
+        if self.score.plan.way == "threads":
+            return
         if self.score.plan.way == "handoff":
             producer = self.score.lanes[0]
             self._together([(0, producer.start), (0, 0)], self.set_up_kind)
@@ -280,16 +312,45 @@ class Player:
             return self._handed_over(bodies)
         if plan.way == "generations":
             return self._generations(plan.breaks, self.kind)
+        if plan.way == "threads":
+            self.team.rewind()
+            wall, cpu, waited, spent = self._in_order([stop for _, stop in bodies])
+            self.tear_down()
+            self.waiting.append(waited / max(spent, 1))
+            return wall, cpu, wall / max(cpu, 1)
         return self._together(bodies, self.kind, plan.repeats)
+
+    def threaded(self) -> dict[str, Any]:
+        """The share of time that the threads waited for each other in each pass, and the peak of live bytes.
+
+        That is found in a pass of its own, after those that were timed: counting is contention of its own.
+        """
+        if self.score.plan.way != "threads":
+            return {}
+        waiting, self.waiting = self.waiting, []
+        self.team.rewind()
+        self._in_order([lane.stop for lane in self.score.lanes], is_counting=True)
+        self.tear_down()
+        return {"waiting": waiting, "peak_live_bytes": self.team.peak_live_bytes}
 
     def tear_down(self) -> None:
         """Free what is left."""
         ends = [(lane.stop, lane.count) for lane in self.score.lanes]
+        if self.score.plan.way == "threads":
+            if self.is_played:
+                self.is_played = False
+                self._judge([self.lanes[0].play(*ends[0], self.set_up_kind, self.touch)], ends[:1])
+            return
         self._together(ends, self.set_up_kind)
 
     def parts(self) -> Iterator[tuple[list[int], Callable[[], object]]]:
         """The way from nothing through one body, in parts: where each lane is afterwards, and what plays the part."""
         plan, lanes = self.score.plan, self.score.lanes
+        if self.score.layout is not None:
+            self.team.rewind()
+            for stop in self.score.layout.stops:
+                yield stop.words, partial(self._in_order, stop.words)
+            return
         if plan.way == "generations":
             for first, last in pairwise([0, *plan.breaks]):
                 yield [last], partial(self._generations, [first, last], self.kind)
@@ -323,6 +384,14 @@ class Player:
         cpu = time.thread_time_ns() - cpu
         self._judge([stopped_at], spans)
         return wall, cpu, wall / max(cpu, 1)
+
+    def _in_order(self, stops: list[int], is_counting: bool = False) -> tuple[int, int, int, int]:
+        done, *times = self.team.play(stops, self.kind, self.touch, is_counting)
+        for number, (index, has_failed) in enumerate(done):
+            if has_failed:
+                raise FailedError(self._failure(number, index))
+        self.is_played = True
+        return tuple(times)  # type: ignore[return-value]
 
     def _handed_over(self, spans: list[tuple[int, int]]) -> tuple[int, int, float]:
         plan = self.score.plan
@@ -431,6 +500,8 @@ class _Resident:
 
 def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
     """Live bytes where the lanes are at each of ``ends``."""
+    if score.layout is not None:
+        return [stop.live_bytes for stop in score.layout.stops]
     if score.plan.way == "handoff":
         producer = score.lanes[0].words
         sizes = memoryview(producer).cast("Q")
@@ -460,7 +531,8 @@ def _timed(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> 
                 passes = [players[name].play() for _ in range(order["passes"])]
                 wall_ns, cpu_ns, idle = zip(*passes, strict=True)
                 taken[name] = {"wall_ns": wall_ns, "cpu_ns": cpu_ns, "idle": idle,
-                               "operations": players[name].score.events}  # fmt: skip
+                               "operations": players[name].score.events,
+                               **(players[name].threaded() if order["metric"] == "time" else {})}  # fmt: skip
         rounds.append(taken)
     for name in list(players):
         with _dropping(players, name, answer):
@@ -603,7 +675,10 @@ def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
 
     Raises ValueError, one line, for what cannot be drawn or read.
     """
-    score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
+    if "layout" in order:
+        score = _threaded(order)
+    else:
+        score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
     answer: dict[str, Any] = {"origins": {}, "events": score.events}
     players: dict[str, Player] = {}
     for entry in order["contenders"]:

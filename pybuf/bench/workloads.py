@@ -36,7 +36,8 @@ class Plan:
     """Words to play, and how.
 
     way: "alone", each lane by a thread of its own; "handoff", two lanes, the first allocates what the second
-        frees; "generations", one lane, a new thread for the words between two breaks.
+        frees; "generations", one lane, a new thread for the words between two breaks; "threads", a lane for each
+        thread of a recording (see order.py).
     lanes: the words of each lane as bytes. bodies: of each lane, where the body begins and ends.
     events: of one pass over all lanes, that is of all bodies ``repeats`` times.
     """
