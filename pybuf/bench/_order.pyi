@@ -45,7 +45,7 @@ class Parting:
 @disjoint_base
 class Crew:
     def __new__(
-        cls, lanes: list[Lane], points: list[ReadableBuffer], slots: int, cpus: list[int]
+        cls, lanes: list[Lane], points: Sequence[ReadableBuffer], slots: int, cpus: list[int]
     ) -> Self: ...
     def play(
         self, stops: list[int], kind: str, touch: str, is_counting: bool = False

@@ -632,7 +632,7 @@ cdef class Crew:
     cdef int made
     cdef bint is_ready
 
-    def __cinit__(self, list lanes, list points, uint64_t slots, list cpus):
+    def __cinit__(self, list lanes, points, uint64_t slots, list cpus):
         cdef int number
         if not 1 <= len(lanes) <= THREAD_LIMIT or len(lanes) != len(points) or not cpus:
             raise ValueError(f"{len(lanes)} lanes, points of {len(points)}, {len(cpus)} processors: expected points "

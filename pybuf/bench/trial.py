@@ -26,7 +26,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NotRequired, TypedDict
 
-from pybuf.bench import _replay, order as order_of
+from pybuf.bench import _replay
+from pybuf.bench import order as order_of
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
 from pybuf.bench.processor import pin
 from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
@@ -255,11 +256,12 @@ class Player:
             self.kind = "full"
         # What sets up is not timed, but leaves the marks that the body needs.
         self.set_up_kind = "full" if self.kind == "latency" else self.kind
+        self.blocks: list[mmap.mmap] = []
         self.counts: list[mmap.mmap] = []
         self.slots: list[mmap.mmap] = []
         self.lanes: list[_replay.Lane] = []
-        addresses = (functions.malloc, functions.free, functions.realloc, functions.pool, functions.calloc,
-                     functions.aligned)  # fmt: skip
+        addresses: tuple[int | None, ...] = (
+            functions.malloc, functions.free, functions.realloc, functions.pool, functions.calloc, functions.aligned)
         is_shared = score.plan.way in ("handoff", "threads")
         marks: mmap.mmap | None = None
         for lane in score.lanes:
@@ -289,7 +291,7 @@ class Player:
     def _empty_functions(self) -> tuple[int, ...]:
         block = _table(PAGE_BYTES) if self.touch == "line" else mmap.mmap(-1, max(self.score.largest, PAGE_BYTES))
         malloc, free, realloc = order_of.empty_functions()
-        self.owner = [*(self.owner or []), block]
+        self.blocks.append(block)
         return malloc, free, realloc, ctypes.addressof(ctypes.c_char.from_buffer(block)), realloc, realloc
 
     def set_up(self) -> None:
@@ -386,12 +388,12 @@ class Player:
         return wall, cpu, wall / max(cpu, 1)
 
     def _in_order(self, stops: list[int], is_counting: bool = False) -> tuple[int, int, int, int]:
-        done, *times = self.team.play(stops, self.kind, self.touch, is_counting)
+        done, wall, cpu, waited, spent = self.team.play(stops, self.kind, self.touch, is_counting)
         for number, (index, has_failed) in enumerate(done):
             if has_failed:
                 raise FailedError(self._failure(number, index))
         self.is_played = True
-        return tuple(times)  # type: ignore[return-value]
+        return wall, cpu, waited, spent
 
     def _handed_over(self, spans: list[tuple[int, int]]) -> tuple[int, int, float]:
         plan = self.score.plan

@@ -39,6 +39,19 @@ def generate(where: Path, changes: Iterable[tuple[str, str, str]] = ()) -> Path:
     return where
 
 
+def generate_order(where: Path, changes: Iterable[tuple[str, str]] = ()) -> Path:
+    """Puts `_order.c` into `where`, made of the replay by threads with `changes` (text, other text)."""
+    packages = ENGINE.parent
+    source = (packages / "pybuf" / "bench" / "_order.pyx").read_text()
+    for text, other in changes:
+        assert source.count(text) == 1, f"{text!r} stands {source.count(text)} times, expected once"
+        source = source.replace(text, other)
+    (where / "_order.pyx").write_text(source)
+    run(sys.executable, "-m", "cython", "-3", "-I", packages, "--module-name", "pybuf.bench._order",
+        "-o", where / "_order.c", where / "_order.pyx")
+    return where
+
+
 def compile_program(where: Path, program: str, flags: Iterable[str] = ("-O2",), *more: object) -> Path:
     """Compiles `program`.c, which includes the `_pool.c` in `where`."""
     cc = shlex.split(sysconfig.get_config_var("CC") or "cc")

@@ -5,6 +5,7 @@
  * Blocks are drawn that one thread allocates and another frees; every access to a block or to its slot is a plain one,
  * so that a sanitizer sees it when a gate lets through too early. In every second round one call fails, and all
  * threads must end. Exits with 1 and one line that says what was wrong. */
+#define _GNU_SOURCE         /* as Python's own header has it, which comes too late */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -84,7 +85,7 @@ static void record(void) {
         one->end = words[thread] + count[thread];
         one->point = points[thread];
         one->points_end = points[thread] + count[THREADS + thread];
-        one->place = places + thread, one->run = (void *)play, one->shared = &shared, one->number = thread;
+        one->place = places + thread, one->run = (void *)play;
     }
 }
 

@@ -2,7 +2,8 @@
 
     python tests/stress/sanitize.py [ROUNDS]
 
-Builds threads.c, which includes the engine, once for each and runs it. No Python runs in the program. What
+Builds threads.c, which includes the engine, and order.c, which includes the replay by threads, once for each and runs
+them. No Python runs in the programs. What
 ThreadSanitizer is told to overlook, and why, stands in tsan.supp. Needs gcc or clang with their runtimes.
 """
 
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine_build import HERE, compile_program, generate
+from engine_build import HERE, compile_program, generate, generate_order
 
 KINDS = {
     "address, undefined": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
@@ -38,18 +39,19 @@ def main(rounds: str = "10") -> int:
     fixed = ["setarch", "-R"] if shutil.which("setarch") else []
     status = 0
     with tempfile.TemporaryDirectory() as directory:
-        where = generate(Path(directory))
+        where = generate_order(generate(Path(directory)))
         for kind, flags in KINDS.items():
-            program = compile_program(where, "threads", flags)
             print(f"== {kind}", flush=True)
-            for seed in range(1, 1 + ATTEMPTS):
-                done = subprocess.run([*fixed, program, rounds, str(seed)], env={**os.environ, **OPTIONS},
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-                if not done.returncode or LOST not in done.stdout:
-                    break
-                print(f"seed {seed}: a report without its second stack, which cannot be judged; again", flush=True)
-            print(done.stdout, end="", flush=True)
-            status = status or done.returncode
+            for source in ("threads", "order"):
+                program = compile_program(where, source, flags)
+                for seed in range(1, 1 + ATTEMPTS):
+                    done = subprocess.run([*fixed, program, rounds, str(seed)], env={**os.environ, **OPTIONS},
+                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                    if not done.returncode or LOST not in done.stdout:
+                        break
+                    print(f"seed {seed}: a report without its second stack, which cannot be judged; again", flush=True)
+                print(done.stdout, end="", flush=True)
+                status = status or done.returncode
     return 1 if status else 0
 
 

@@ -101,7 +101,8 @@ def test_a_trace_without_times_is_labelled(run, tmp_path):
     assert "no think time: contention overstated" in " ".join(printed.split())
 
 
-@pytest.mark.parametrize(("chosen", "passes"), [("first", ["first"]), ("later", ["later"]), ("both", ["first", "later"])])
+@pytest.mark.parametrize(
+    ("chosen", "passes"), [("first", ["first"]), ("later", ["later"]), ("both", ["first", "later"])])
 @pytest.mark.parametrize("order", ["exact", "threads"])
 def test_pass_chooses_what_is_shown(run, recorded, order, chosen, passes):
     status, printed, _ = run(recorded(2), "--order", order, "--pass", chosen, "--against", "glibc", "--metric", "time",
