@@ -75,7 +75,8 @@ cdef struct Block:          # of a slot of the recording
 cdef struct Strand:         # one thread's words so far
     uint64_t words, points
     uint64_t last_ns        # when its last call was
-    uint64_t think_ns       # pauses, as recorded
+    uint64_t think_ns       # pauses, none longer than is replayed
+    uint64_t whole_ns       # pauses, as recorded
     double owed_ns          # of pauses that are too short on their own
     uint64_t spare          # a slot that it freed, and 1; the next is in `spares`
 
@@ -157,13 +158,17 @@ cdef class Parting:
         cdef uint64_t since = strand.last_ns
         if is_other and block.time_ns > since:
             since = block.time_ns
-        return min(self.times[index] - min(since, self.times[index]), self.longest_ns)
+        return self.times[index] - min(since, self.times[index])
 
     def survey(self):
-        """Find which calls depend on another thread's; answers the ns that each thread paused when it was recorded."""
+        """Find which calls depend on another thread's.
+
+        Answers for each thread the ns that it pauses when replayed, and those that it did when it was recorded.
+        """
         cdef Py_ssize_t index
         cdef Block *block
         cdef Strand *strand
+        cdef uint64_t pause_ns
         cdef uint32_t number
         cdef bint is_other
         self.restart()
@@ -175,10 +180,14 @@ cdef class Parting:
             if is_other:
                 self.links[block.word] = 1
             if self.times is not None:
-                strand.think_ns += self.pause_before(index, strand, block, is_other)
+                pause_ns = self.pause_before(index, strand, block, is_other)
+                strand.think_ns += min(pause_ns, self.longest_ns)
+                strand.whole_ns += pause_ns
                 strand.last_ns = block.time_ns = self.times[index]
             block.word, block.strand = index, number
-        return [self.strands[number].think_ns for number in range(self.count_of_threads)]
+        return [
+            (self.strands[number].think_ns, self.strands[number].whole_ns) for number in range(self.count_of_threads)
+        ]
 
     cdef bint is_of_another(self, Py_ssize_t index, const Block *block, uint32_t strand) noexcept:
         cdef uint64_t operation = self.words[index] & OPERATION_BITS
@@ -242,7 +251,7 @@ cdef class Parting:
                     points[place], points[place + 1] = strand.words, WAIT | self.gate_of(block.slot)
                 strand.points += 1
             if self.times is not None:
-                strand.owed_ns += scale * self.pause_before(index, strand, block, is_other)
+                strand.owed_ns += scale * min(self.pause_before(index, strand, block, is_other), self.longest_ns)
                 if strand.owed_ns >= least_pause_ns:
                     if is_writing:
                         place = self.starts[number].point + 2 * strand.points

@@ -11,9 +11,10 @@ other thread's call that this one waited for) until it made it. What recorder an
 A program computes between most calls and sleeps in few: a pause of up to 50 us is spent on the processor, in a longer
 one all but its last 50 us is slept, so that a thread that waits for something else than an allocation leaves its
 processor to others. Pauses of less than 1 us are saved up until they make 1 us. A pause longer than
-`LONGEST_PAUSE_NS` is taken for that long; and if a thread then still pauses for more than `THINK_LIMIT_NS` in all, every
-pause of the recording is shortened in the same proportion. Shorter pauses mean more calls at once than there were: how
-much was kept is part of the result. Traces without times are replayed without pauses, and contention is overstated.
+`LONGEST_PAUSE_NS` is taken for that long; and if a thread then still pauses for more than `THINK_LIMIT_NS` in all,
+every pause of the recording is shortened in the same proportion. Shorter pauses mean more calls at once than there
+were: how much was kept is part of the result. Traces without times are replayed without pauses, and contention is
+overstated.
 """
 
 from __future__ import annotations
@@ -130,8 +131,11 @@ def _parted(trace: Trace, path: str) -> Layout:
         raise OrderError(
             f"{trace.path}: {parting.count_of_threads:,} threads were recorded; up to {_order.THREAD_LIMIT:,} can be "
             "replayed; replay it in --order exact")
-    pauses = parting.survey()
-    scale = min(1.0, THINK_LIMIT_NS / max(1, *pauses))
+    paused = parting.survey()
+    longest = max(think for think, _ in paused)
+    whole = sum(whole for _, whole in paused)
+    scale = min(1.0, THINK_LIMIT_NS / max(1, longest))
+    kept = scale * sum(think for think, _ in paused) / whole if whole else 1.0
     counts = parting.count(scale)
     words_of = [words for words, _ in counts]
     recorded_of = [words_of[0] - (total - trace.recorded_words), *words_of[1:]]
@@ -155,8 +159,8 @@ def _parted(trace: Trace, path: str) -> Layout:
         stops=[Stop(live, done) for live, done in found],
         slots=parting.slots,
         waits=parting.waits,
-        think=None if trace.times is None else scale,
-        think_ns=int(scale * max(pauses)) if trace.times is not None else 0,
+        think=None if trace.times is None else kept,
+        think_ns=int(scale * longest),
     )
 
 
@@ -183,8 +187,9 @@ def load(path: str) -> Layout:
 def unfit(name: str, threads: int, processors: int) -> str:
     """Why so many threads are refused on so few processors, in one line."""
     return (
-        f"{name}: its {threads} threads are more than the {processors} processor{'s' * (processors > 1)} to run on, and "
-        "would wait for each other's turn instead of each other's blocks; --oversubscribe replays them all the same")
+        f"{name}: its {threads} threads are more than the {processors} processor{'s' * (processors > 1)} to run on, "
+        "and would wait for each other's turn instead of each other's blocks; --oversubscribe replays them all the same"
+    )
 
 
 def crew(layout: Layout, lanes: Sequence[Any], points: memoryview, cpus: Sequence[int]) -> Any:

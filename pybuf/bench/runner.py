@@ -103,7 +103,9 @@ class Task:
     @property
     def is_processor_bound(self) -> bool:
         """Whether wall time is processor time when nothing disturbs: not with threads, and not with sockets."""
-        return self.threads == 1 and self.layout is None and (not self.workload.contenders or self.workload.isolation == "shared")
+        if self.threads > 1 or self.layout is not None:
+            return False
+        return not self.workload.contenders or self.workload.isolation == "shared"
 
     @property
     def events_s(self) -> float:

@@ -209,7 +209,7 @@ def test_pauses_are_what_a_thread_did_since_it_could_have_gone_on():
     third = recording.allocate(0, 16, 9_500)
     recording.free(1, third, 59_000_000)        # longer than a pause is replayed
     parted = Parted(recording.trace(has_times=True))
-    assert parted.layout.think == 1
+    assert parted.layout.think == pytest.approx((8_500 + 8_400 + 10e6) / (8_500 + 8_400 + 58_990_500))
     # The clock of a trace begins with its first event; a pause of 400 ns and less is saved up.
     gates = [slot | 1 << 26 for slot in range(3)]
     assert parted.points_of(0) == [
@@ -228,6 +228,14 @@ def test_pauses_of_a_long_recording_are_shortened_in_proportion():
     assert layout.think == pytest.approx(order.THINK_LIMIT_NS / 500e6)
     assert layout.think_ns == order.THINK_LIMIT_NS
     assert "50.00% of the think time: contention overstated" in layout.described(2)
+
+
+@pytest.mark.parametrize(("has_times", "words"), [
+    (True, "think time as recorded"), (False, "no think time: contention overstated")])
+def test_it_is_said_whether_there_is_think_time(has_times, words):
+    recording = Recording()
+    recording.free(1, recording.allocate(0, 16, 0), 9_000)
+    assert Parted(recording.trace(has_times=has_times)).layout.described(2).endswith(words)
 
 
 def test_short_pauses_are_saved_up_and_none_is_lost():
