@@ -63,8 +63,9 @@ def test_the_table_has_makespan_processor_time_waiting_and_the_peak_of_every_con
             assert row["threads"]["makespan_ns"][name] > 0
             assert 0 <= row["threads"]["waiting"][name] <= 1
     status, printed, _ = run(*arguments)
-    for words in ("t, 2 threads in their order", "2 calls that depend on another thread's", "of the think time: contention overstated",
-                  "makespan", "processor", "waiting", "peak live", "recorded 0.000 MB"):
+    for words in ("t, 2 threads in their order", "2 calls that depend on another thread's",
+                  "of the think time: contention overstated", "makespan", "processor", "waiting", "peak live",
+                  "recorded 0.000 MB"):
         assert words in " ".join(printed.split())
 
 
