@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 #: Each is loaded when it is asked for: what one needs, another is not slowed by.
-COMMANDS = ("bench", "replay", "record", "trace", "compare", "ras-run")
+COMMANDS = ("bench", "replay", "record", "trace", "tune", "compare", "ras-run")
 INTERRUPTED = 130
 
 
