@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from _typeshed import ReadableBuffer, WriteableBuffer
 
-class Population(TypedDict):
+class _Population(TypedDict):
     mean: array[float]
     peak: array[float]
     peak_word: int
@@ -24,7 +24,7 @@ def follow(
 ) -> int: ...
 def population(
     words: ReadableBuffer, alignments: ReadableBuffer | None, slot_count: int, first: int, last: int
-) -> Population: ...
+) -> _Population: ...
 def partitions(
     weights: ReadableBuffer, prices: ReadableBuffer, most: int
 ) -> list[tuple[float, list[int]]]: ...

@@ -242,4 +242,3 @@ def partitions(const double[::1] weights, const double[::1] prices, Py_ssize_t m
             end = cuts[number, end]
         found.append((best[parts, count], lasts[::-1]))
     return found
-

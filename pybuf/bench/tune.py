@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, cast
 
 import poolcore
 from pybuf.bench import _tune, capture, rmm, sizes, traces, workloads
@@ -43,7 +43,6 @@ SCHEMA = 1
 
 KEEP = "Keep the default classes."
 
-Objective = Literal["slab", "internal"]
 Tell = Callable[[str], object]
 
 
@@ -94,7 +93,7 @@ class Measured:
     #: [words, slab bytes, live bytes, wasted inside blocks] of each look.
     timeline: list[list[int]]
 
-    def of(self, objective: Objective) -> tuple[float, float]:
+    def of(self, objective: str) -> tuple[float, float]:
         """Peak and mean of what is to be small."""
         if objective == "slab":
             return self.slab_peak, self.slab_mean
@@ -124,7 +123,7 @@ class Judged:
     fitted: Measured
     floor: Floor
 
-    def changes(self, objective: Objective) -> tuple[float, float]:
+    def changes(self, objective: str) -> tuple[float, float]:
         """Of peak and mean, fitted over default, less 1: negative is saved."""
         peak, mean = (_ratio(new, old) - 1 for new, old in zip(
             self.fitted.of(objective), self.default.of(objective), strict=True))
@@ -146,7 +145,7 @@ class Tuning:
     subject: str
     what: str
     notes: list[str]
-    objective: Objective
+    objective: str
     classes: list[int]
     used: int
     is_gain: bool
@@ -323,12 +322,12 @@ def default_classes() -> list[int]:
 # ---- choosing ----------------------------------------------------------------------------------
 
 
-def price(block_bytes: int, objective: Objective) -> float:
+def price(block_bytes: int, objective: str) -> float:
     """What a block of a class takes: its bytes, and its part of what is left at the end of a slab."""
     return float(block_bytes) if objective == "internal" else SLAB_BYTES / (SLAB_BYTES // block_bytes)
 
 
-def choices(population: _tune.Population, objective: Objective, most: int) -> list[tuple[list[int], list[int]]]:
+def choices(population: _tune._Population, objective: str, most: int) -> list[tuple[list[int], list[int]]]:
     """For 1, 2, ... ``most`` classes the best ones, and the smallest size that each is for, in bytes.
 
     Peak and mean count alike, each by its share of what lives.
@@ -351,7 +350,7 @@ def choices(population: _tune.Population, objective: Objective, most: int) -> li
 
 
 def with_spares(
-    classes: Sequence[int], smallest: Sequence[int], defaults: Sequence[int], objective: Objective
+    classes: Sequence[int], smallest: Sequence[int], defaults: Sequence[int], objective: str
 ) -> list[int]:
     """The classes, and between and above them some of the default ones, for sizes that were not seen.
 
@@ -374,16 +373,16 @@ def with_spares(
     return sorted(kept + spares[max(0, len(spares) - room):])
 
 
-def _floor(population: _tune.Population) -> Floor:
+def _floor(population: _tune._Population) -> Floor:
     return Floor(population["live"], population["live_mean"], population["rounded"], population["rounded_mean"])
 
 
 def is_worth(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    """Whether changes of peak and mean on both halves are never for the worse, and on the second half worth a setting."""
+    """Whether changes of peak and mean are for the worse on neither half, and on the second worth a setting."""
     return max(*first, *second) <= 0 and sum(second) / 2 <= -LEAST_GAIN
 
 
-def tune(subject: Subject, objective: Objective = "slab", classes: int | None = None, tell: Tell = str) -> Tuning:
+def tune(subject: Subject, objective: str = "slab", classes: int | None = None, tell: Tell = str) -> Tuning:
     """Fit size classes to the first half of a subject and judge them by the second.
 
     objective  "slab": slab bytes, at the peak and over time; "internal": bytes inside blocks that nobody asked for
@@ -391,8 +390,13 @@ def tune(subject: Subject, objective: Objective = "slab", classes: int | None = 
     tell       is called with what is about to happen
 
     The fitted classes are proposed when neither half is worse with them than with the default ones, at the peak
-    or over time, and the second gains; else the default ones are. Raises TuneError when a pool cannot hold the subject.
+    or over time, and the second gains; else the default ones are. Raises TuneError when a pool cannot hold the subject, ValueError for an objective or
+    a number that there is not.
     """
+    if objective not in SPARE_STEP:
+        raise ValueError(f"objective {objective!r}: expected {' or '.join(SPARE_STEP)}")
+    if classes is not None and not 1 <= classes <= CLASSES_MAX:
+        raise ValueError(f"{classes} classes; a pool has from 1 to {CLASSES_MAX}")
     fit, judge = subject.fit, subject.judge
     of_fit, of_judge = (
         _tune.population(half.words, half.alignments, half.slots, half.first, half.last) for half in (fit, judge))

@@ -37,7 +37,7 @@ def _count(_: click.Context, parameter: click.Parameter, value: str | None) -> i
               help="What is to be small: slab bytes, half-empty slabs included, or what is wasted inside blocks.")
 @click.option("-o", "directory", metavar="DIR", type=click.Path(path_type=Path),
               help="Write tune.json there, and tune.png where matplotlib is installed.")
-def tune(path: Path, classes: int | None, objective: bench.Objective, directory: Path | None) -> None:
+def tune(path: Path, classes: int | None, objective: str, directory: Path | None) -> None:
     """Fit size classes to what a program allocated, and say what they are worth.
 
     Given a trace of any format that pybuf trace reads, a table of sizes (SIZE, RATE, LIVE BLOCKS, as pybuf record

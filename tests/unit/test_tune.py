@@ -8,9 +8,9 @@ from array import array
 from itertools import combinations
 from pathlib import Path
 
-import poolcore
 import pytest
 
+import poolcore
 from pybuf.bench import _tune, sizes, traces, tune
 
 WORKERS = Path(__file__).parents[1] / "recordings" / "workers.pybuf.xz"
@@ -254,6 +254,14 @@ def test_large_blocks_alone_leave_nothing_to_choose():
     assert found.fit.floor.rounded_peak == 20 * 131_072
 
 
+def test_an_unknown_objective_and_an_impossible_number_are_refused():
+    given = subject([word(ALLOCATE, 0, 100)], 1)
+    for arguments, words in ((("speed",), "expected slab or internal"), (("slab", 0), "from 1 to 96"),
+                             (("slab", 97), "from 1 to 96")):
+        with pytest.raises(ValueError, match=words):
+            tune.tune(given, *arguments)
+
+
 def test_a_number_of_classes_is_kept():
     for count in (1, 5, 96):
         found = tune.tune(tune.load(traces.default_path()), classes=count)
@@ -293,8 +301,8 @@ def pybuf(*arguments):
 def test_the_command_prints_both_halves_the_floor_and_the_line(tmp_path):
     done = pybuf(traces.default_path(), "--classes", 4, "-o", tmp_path / "new" / "out")
     assert done.returncode == 0, done.stderr
-    for part in ("first half, fitted to", "second half, judged by", "slab bytes, peak", "wasted inside blocks, over time",
-                 "alignment floor, peak", "% of it"):
+    for part in ("first half, fitted to", "second half, judged by", "slab bytes, peak",
+                 "wasted inside blocks, over time", "alignment floor, peak", "% of it"):
         assert part in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("poolcore.Pool(sizes=[")]
     kept = json.loads((tmp_path / "new" / "out" / "tune.json").read_text())
