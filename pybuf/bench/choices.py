@@ -43,7 +43,8 @@ def contenders(
     None means all. Raises ValueError, naming what there is, for a name that is no contender's.
     """
     chosen = [WORKLOADS[name] for name in workloads if name in WORKLOADS]
-    known = list(CONTENDERS)
+    is_python = all(name in WORKLOADS and WORKLOADS[name].contenders for name in workloads)
+    known = [] if is_python else list(CONTENDERS)
     for workload in chosen:
         known += [name for name in workload.contenders if name not in known]
     brought = [one.name for one in more]

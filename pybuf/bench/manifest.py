@@ -46,8 +46,8 @@ class Manifest:
     """A run of ``bench`` or ``replay``, before it is run.
 
     Exactly one of ``rounds`` (of each comparison) and ``time_s`` (seconds for all of them) is given.
-    ``cpus`` are processors to run on; None leaves the choice to the run. ``order`` and
-    ``is_oversubscribed`` concern traces with threads.
+    ``cpus`` are processors to run on; None leaves the choice to the run. ``passes`` are those of workloads
+    that have several.
     """
 
     kind: str
@@ -63,8 +63,6 @@ class Manifest:
     live_bytes: int | None = None
     cpus: list[int] | None = None
     passes: list[str] = field(default_factory=lambda: ["first", "later"])
-    order: str = "exact"
-    is_oversubscribed: bool = False
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:

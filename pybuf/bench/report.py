@@ -139,16 +139,17 @@ def _print_effect(comparison: Comparison, console: Console) -> None:
 def _table(comparison: Comparison, is_wide: bool) -> Table:
     is_time = comparison.metric == "time"
     waste = comparison.memory is not None
+    empty = comparison.row(EMPTY)
+    has_net = is_time and is_wide and empty is not None
     caption = f"{_rounds(comparison)}; median {'' if is_time else 'peak '}{comparison.unit}"
-    caption += ", gross; net is less the empty harness" if is_time and is_wide else ", gross" if is_time else ""
+    caption += ", gross" if is_time else ""
+    caption += "; net is less the empty harness" if has_net else ""
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if is_wide else (0, 1, 0, 0),
         caption=f"{caption}; lower is better", caption_justify="left",
     )
     table.add_column("contender", no_wrap=True)
-    empty = comparison.row(EMPTY)
-    has_net = is_time and is_wide and empty is not None
-    unit = "ns" if is_time else "resident\nMB"
+    unit = ("ns" if comparison.unit.startswith("ns") else "share") if is_time else "resident\nMB"
     for one in comparison.passes:
         heading = unit if one == "all" else f"{one}\n{unit}"
         for column in (heading, *(("net",) if has_net else ()), f"to {comparison.base}"):
@@ -175,7 +176,7 @@ def _table(comparison: Comparison, is_wide: bool) -> Table:
 
 def _cells(row: Row, empty: Row | None, one: str, is_time: bool, is_wide: bool) -> list[str | Text]:
     value = statistics.median(row.series[one])
-    cells: list[str | Text] = [f"{value:.2f}" if is_time else f"{value / MEGABYTE:.1f}"]
+    cells: list[str | Text] = [f"{value:.2f}" if is_time else f"{value / MEGABYTE:.3g}"]
     if empty is not None:
         cells.append(f"{value - statistics.median(empty.series[one]):.2f}")
     cells.append(_ratio(None if row.ratios is None else row.ratios.get(one), is_wide))
@@ -214,12 +215,11 @@ def _latency_table(comparison: Comparison) -> Table:
 def _print_lead(result: Result, console: Console) -> None:
     if not result.lead:
         return
-    peers = ", ".join(f"{name}: {peer}" for name, peer in next(iter(result.lead.values())).peers.items())
-    means = ", ".join(
-        f"{lead.geometric_mean:.2f}x" + ("" if one == "all" else f" ({PASSES[one]})")
-        for one, lead in result.lead.items())
-    console.print(
-        f"poolcore to the fastest peer of each workload ({peers}), geometric mean: {means}", highlight=False)
+    for one, lead in result.lead.items():
+        peers = ", ".join(f"{name}: {peer}" for name, peer in lead.peers.items())
+        console.print(
+            f"poolcore to the fastest peer of each workload ({peers}), {PASSES[one]}, geometric mean: "
+            f"{lead.geometric_mean:.2f}x", highlight=False, soft_wrap=True)
 
 
 def print_listing(listing: Mapping[str, Any], console: Console) -> None:

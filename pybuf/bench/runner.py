@@ -56,8 +56,8 @@ SAME = "A/A"
 SHIPPED = "shipped:sqlite"
 #: The last line of the journal of a run that was finished.
 ENDED = b'{"is_ended":true,"seconds":0}\n'
-#: So many rounds may be repeated before any was kept.
-FEWEST_REPEATS = 8
+#: So many rounds may be repeated before any was kept, when it is the time that is limited.
+FEWEST_REPEATS = 2
 
 #: What replays a recording, as a workload.
 TRACE = Workload("trace", "the allocations of a recorded program", {}, isolation="process", threads=(1, 1))
@@ -438,10 +438,14 @@ class _Journal:
 
 @dataclass
 class _Progressing:
-    """A task and its rounds so far. ``attempts`` also counts those that were repeated."""
+    """A task and its rounds so far. ``attempts`` also counts those that were repeated.
+
+    ``is_patient``: rounds are counted and not the time, so that all repeats may come first.
+    """
 
     trials: _Trials
     target: int
+    is_patient: bool = True
     rounds: list[dict[str, Any]] = field(default_factory=list)
     attempts: int = 0
     repeated: int = 0
@@ -481,8 +485,8 @@ class _Progressing:
         state = "kept"
         if is_disturbed:
             # As many repeats as rounds: a machine that is never calm is told, not waited for.
-            is_repeatable = self.repeated < min(self.target, max(len(self.rounds), FEWEST_REPEATS))
-            state = "repeated" if is_repeatable else "disturbed"
+            limit = self.target if self.is_patient else max(len(self.rounds), FEWEST_REPEATS)
+            state = "repeated" if self.repeated < limit else "disturbed"
         return {
             "comparison": self.trials.task.id, "state": state, "found": {} if state == "repeated" else found,
             "seconds": time.perf_counter() - started, **_facts(self.trials),
@@ -510,7 +514,10 @@ def run(found: Plan, directory: Path | None, progress: Progress) -> Result:
             max(task.threads for task in found.tasks), manifest.cpus,
             lambda: progress("waiting: other benchmarks have the processors", 0),
         ) as cpus:
-            tasks = [_Progressing(_Trials(task, manifest.seed, cpus), found.target(task)) for task in found.tasks]
+            tasks = [
+                _Progressing(_Trials(task, manifest.seed, cpus), found.target(task), manifest.rounds is not None)
+                for task in found.tasks
+            ]
             print_of = _fingerprint(manifest, journal)
             is_complete = True
             try:
@@ -526,10 +533,10 @@ def _fingerprint(manifest: Manifest, journal: _Journal) -> dict[str, Any]:
     """The fingerprint of this machine. Raises RunError when the journal was begun on what differs from it."""
     builds = {}
     for entry in manifest.contenders:
-        if entry.library or entry.settings is not None or entry.name in CONTENDERS:
-            found = look(entry)
-            if "missing" not in found:
-                builds[entry.name] = fingerprint.build(found["origin"], found["version"])
+        is_loaded = entry.library or entry.settings is not None or entry.name in CONTENDERS
+        found = look(entry) if is_loaded else look_python(entry.name)
+        if "missing" not in found:
+            builds[entry.name] = fingerprint.build(found["origin"], found["version"])
     taken = fingerprint.take(builds)
     begun = next((line["fingerprint"] for line in journal.lines if "fingerprint" in line), None)
     if begun is None:
@@ -650,15 +657,10 @@ def _result(
     found: Plan, tasks: list[_Progressing], cpus: list[int], print_of: dict[str, Any], is_complete: bool
 ) -> Result:
     comparisons = analysis.with_verdicts([_comparison(one) for one in tasks])
-    builds = dict(print_of["builds"])
-    for one in tasks:
-        for name, origin in one.trials.origins.items():
-            if name not in builds and name != SAME:
-                builds[name] = fingerprint.build(origin, "" if os.path.exists(origin) else origin)
     return Result(
         kind=found.manifest.kind,
         manifest=found.manifest,
-        fingerprint={**print_of, "builds": builds},
+        fingerprint=print_of,
         machine={**processor.description(), "cpus": cpus, "is_address_randomized": processor.is_randomized()},
         is_complete=is_complete,
         seed=found.manifest.seed,

@@ -22,8 +22,8 @@ DEFAULT_S = 15.0
 def replay(trace: tuple[Path, ...], passes: str, **options: Any) -> None:
     """Replay the allocations, frees and reallocations of recorded programs.
 
-    TRACE is a recording in any format that `pybuf trace info` knows, plain or compressed; without one, the trace of sqlite3 that
-    ships with pybuf is replayed, for 15 seconds. Every contender runs in a fresh process, in rounds of
+    TRACE is a recording in any format that `pybuf trace info` knows, plain or compressed; without one, the trace of
+    sqlite3 that ships with pybuf is replayed, for 15 seconds. Every contender runs in a fresh process, in rounds of
     random order. The first pass is what the recorded program would have seen; later passes find warm memory.
 
     Exit status: 0 done, 2 bad input, 130 interrupted.
