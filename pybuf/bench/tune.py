@@ -390,8 +390,8 @@ def tune(subject: Subject, objective: str = "slab", classes: int | None = None, 
     tell       is called with what is about to happen
 
     The fitted classes are proposed when neither half is worse with them than with the default ones, at the peak
-    or over time, and the second gains; else the default ones are. Raises TuneError when a pool cannot hold the subject, ValueError for an objective or
-    a number that there is not.
+    or over time, and the second gains; else the default ones are. Raises TuneError when a pool cannot hold the
+    subject, ValueError for an objective or a number that there is not.
     """
     if objective not in SPARE_STEP:
         raise ValueError(f"objective {objective!r}: expected {' or '.join(SPARE_STEP)}")
