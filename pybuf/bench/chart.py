@@ -1,4 +1,4 @@
-"""Draws a result of ``replay``: times relative to glibc with their intervals, and resident bytes."""
+"""Draws a result of ``replay``: times relative to glibc, and resident bytes; and one of ``tune``: slab bytes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from pybuf.bench.result import Comparison, Memory, Ratio, Result
+from pybuf.bench.tune import Tuning
 
 OURS, PEER, HARNESS = "#c2410c", "#334155", "#94a3b8"
 #: Where the point of each pass lies in a contender's row, and whether it is filled.
@@ -109,3 +110,24 @@ def _draw_memory(trace: dict[str, Any] | None, memory: dict[str, Memory], axes: 
     live = "" if trace is None else f" ({trace['peak_live_bytes'] / 1e6:.1f} MB)"
     axes.set_title(f"resident / live at its peak{live}", fontsize=9, loc="left")
     _label(axes, list(found))
+
+
+def write_tuning(tuning: Tuning, path: Path) -> None:
+    """Write a PNG: slab bytes over the events, with the default and the fitted classes, and what lives; both halves."""
+    figure, panels = plt.subplots(1, 2, sharey=True, layout="constrained", figsize=(10, 4))
+    for panel, half, role in zip(panels, (tuning.fit, tuning.judge), ("fitted to", "judged by"), strict=True):
+        for measured, what, color, place in (
+            (half.default, "slabs, default classes", PEER, 1), (half.fitted, "slabs, fitted classes", OURS, 1),
+            (half.default, "asked for", HARNESS, 2),
+        ):
+            words = [look[0] / 1e6 for look in measured.timeline]
+            panel.plot(words, [look[place] / 1e6 for look in measured.timeline], color=color, label=what)
+        panel.set_title(f"{half.name}, {role}", fontsize=10)
+        panel.set_xlabel("million calls", fontsize=9)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("MB", fontsize=9)
+    panels[0].set_ylim(bottom=0)
+    panels[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(f"{tuning.subject}: {tuning.verdict()}", fontsize=10, wrap=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

@@ -7,7 +7,7 @@ import importlib
 import click
 
 #: Each is loaded when it is asked for: what one needs, another is not slowed by.
-COMMANDS = ("bench", "replay", "record", "trace", "compare", "ras-run")
+COMMANDS = ("bench", "replay", "record", "trace", "tune", "compare", "ras-run")
 
 
 class Commands(click.Group):
