@@ -300,9 +300,13 @@ class _Trials:
         return random.Random(f"{self.seed}, {self.task.id}, {number}")
 
     def run(
-        self, entries: Sequence[ChosenContender], metric: str, draw: random.Random, passes: int, rounds: int
+        self, entries: Sequence[ChosenContender], metric: str, number: int | str, draw: random.Random, passes: int,
+        rounds: int,
     ) -> dict[str, Any] | None:
-        """One trial. Contenders that are missing or fail are out from now on; None when nothing is left of it."""
+        """One trial of round ``number``, whose contenders all play the same words, in a process that ``draw`` shapes.
+
+        Contenders that are missing or fail are out from now on; None when nothing is left of it.
+        """
         task = self.task
         order = {
             "workload": task.workload.name,
@@ -315,7 +319,7 @@ class _Trials:
             "rounds": rounds,
             "cpus": self.cpus,
             "offset": draw.randrange(16, 4097, 16),
-            "seed": draw.randrange(1 << 32),
+            "seed": self.draw(f"words {number}").randrange(1 << 32),
             **_words(task),
         }
         try:
@@ -324,7 +328,7 @@ class _Trials:
             if len(entries) == 1:
                 self.drop(entries[0].name, str(failure))
                 return None
-            return self._search(entries, metric, draw, str(failure))
+            return self._search(entries, metric, number, draw, str(failure))
         for name, reason in answer.get("missing", {}).items():
             self.drop(name, reason, is_disqualified=False)
         for name, reason in answer.get("disqualified", {}).items():
@@ -334,12 +338,12 @@ class _Trials:
         return answer if any(entry in self.running for entry in entries) else None
 
     def _search(
-        self, entries: Sequence[ChosenContender], metric: str, draw: random.Random, reason: str
+        self, entries: Sequence[ChosenContender], metric: str, number: int | str, draw: random.Random, reason: str
     ) -> dict[str, Any] | None:
         """Find whose fault it is that a process with several contenders died: each has one of its own now."""
         before = len(self.running)
         for entry in entries:
-            self.run([entry], metric, draw, 1, 1)
+            self.run([entry], metric, number, draw, 1, 1)
         if len(self.running) == before:
             raise RunError(f"{self.task.id}: the contenders run alone, but a process with all of them {reason}")
         return None
@@ -356,7 +360,7 @@ class _Trials:
         """Have every contender write and verify a pattern in every block."""
         for entry in list(self.running):
             if entry.name not in (analysis.EMPTY, SAME) and "check" in self.task.workload.metrics:
-                self.run([entry], "check", self.draw("check"), CHECK_PASSES, 1)
+                self.run([entry], "check", "check", self.draw("check"), CHECK_PASSES, 1)
 
     def round(self, number: int) -> tuple[dict[str, Any], bool]:
         """One round: what each contender that is still in answered, and whether it was disturbed."""
@@ -368,13 +372,14 @@ class _Trials:
         if task.is_shared:
             while self.running:
                 answer = self.run(
-                    [entry for entry in entries if entry in self.running], task.metric, draw, task.passes_run, TURNS)
+                    [entry for entry in entries if entry in self.running], task.metric, number, draw, task.passes_run,
+                    TURNS)
                 if answer is not None:
                     found, disturbed = self._joined(answer["rounds"])
                     break
             return found, disturbed
         for entry in entries:
-            answer = self.run([entry], task.metric, draw, task.passes_run, 1)
+            answer = self.run([entry], task.metric, number, draw, task.passes_run, 1)
             if answer is None:
                 continue
             if task.metric == "time":

@@ -27,10 +27,9 @@ What holds for every trace, so that a replay need not look:
 
 Reading streams. Words and arrays are written to files in a scratch directory (under TMPDIR) while the
 recording is read, so that memory grows with live blocks and different sizes, and not with events; the
-files are mapped, and removed with the Trace. They need 8 to 19 bytes of disk for each event. Whoever
-replays a file of more than WINDOW_WORDS words should go through it in windows of so many: touch the
-words of a window, replay it with the clock running, and give its pages back, so that neither page
-faults nor the harness's own memory reach the figures.
+files are mapped, and removed with the Trace. They need 8 to 19 bytes of disk for each event. A trial plays
+a long file in windows (`trial.WINDOW_WORDS`), so that neither page faults nor the harness's own memory reach
+the figures.
 """
 
 from __future__ import annotations
@@ -64,7 +63,6 @@ ALLOCATE, FREE, REALLOCATE = 0, 1, 2
 SLOT_SHIFT, SIZE_SHIFT = 2, 28
 SLOT_LIMIT = 1 << (SIZE_SHIFT - SLOT_SHIFT)
 SIZE_LIMIT = 1 << (64 - SIZE_SHIFT)
-WINDOW_WORDS = 1 << 23
 
 #: Formats that are written, and the ends of file names that mean them. All but Parquet may be compressed.
 FORMATS = {

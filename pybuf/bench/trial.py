@@ -33,6 +33,9 @@ from pybuf.bench.processor import pin
 from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
 
 PAGE_BYTES = mmap.PAGESIZE
+#: Words of a lane that are resident at once: a recording of any length is played with so much of it in memory.
+WINDOW_WORDS = 1 << 23
+WINDOW_BYTES = 8 * WINDOW_WORDS
 #: In a run that measures memory: looks at it, beside the one at the peak of live bytes.
 SAMPLES = 64
 OPERATIONS = ("allocate", "free", "reallocate")
@@ -90,11 +93,16 @@ def _table(size: int) -> mmap.mmap:
 
 
 def _mapped(file: int, size: int) -> mmap.mmap:
-    """A file's ``size`` bytes, all of them resident."""
+    """A file's ``size`` bytes, all of them resident; of more than a window's, those that are played next will be."""
     found = mmap.mmap(file, size, access=mmap.ACCESS_READ)
-    for page in range(0, size, PAGE_BYTES):
-        found[page]
+    if size <= WINDOW_BYTES:
+        _touch(found, 0, size)
     return found
+
+
+def _touch(mapped: mmap.mmap, first: int, last: int) -> None:
+    for page in range(first, last, PAGE_BYTES):
+        mapped[page]
 
 
 def _mapped_path(path: str) -> mmap.mmap:
@@ -135,6 +143,8 @@ class _Score:
     #: Whether any alignment is more than every allocation has anyway.
     has_alignments: bool
     layout: order_of.Layout | None = None
+    #: Whether a program's recording is played: it begins with nothing, and each pass is a run of the program.
+    is_recorded: bool = False
 
 
 def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None, **more: Any) -> _Score:
@@ -159,7 +169,10 @@ def _recorded(order: Order) -> _Score:
     slots = order.get("slots") or _replay.profile(words, len(words) // 8)[1]
     plan = Plan("alone", [], [(0, stop)], slots)
     alignments = _mapped_path(order["alignments"]) if order.get("alignments") else None
-    return _score(plan, [_Lane(words, 0, stop)], alignments)
+    score = _score(plan, [_Lane(words, 0, stop)], alignments, is_recorded=True)
+    if len(words) > WINDOW_BYTES:  # all were looked at, and none is to stay
+        words.madvise(mmap.MADV_DONTNEED)
+    return score
 
 
 def _threaded(order: Order) -> _Score:
@@ -172,7 +185,7 @@ def _threaded(order: Order) -> _Score:
         own = None if alignments is None else memoryview(alignments)[part.word:part.word + part.words]
         lanes.append(_Lane(words[8 * part.word:8 * (part.word + part.words)], 0, part.recorded, own))
     bodies = [(lane.start, lane.stop) for lane in lanes]
-    return _score(Plan("threads", [], bodies, layout.slots), lanes, alignments, layout=layout)
+    return _score(Plan("threads", [], bodies, layout.slots), lanes, alignments, layout=layout, is_recorded=True)
 
 
 def _drawn(order: Order) -> _Score:
@@ -320,7 +333,11 @@ class Player:
             self.tear_down()
             self.waiting.append(waited / max(spent, 1))
             return wall, cpu, wall / max(cpu, 1)
-        return self._together(bodies, self.kind, plan.repeats)
+        times = self._together(bodies, self.kind, plan.repeats)
+        if self.score.is_recorded:
+            # The program ended here: what it never freed is not there when it begins again.
+            self.tear_down()
+        return times
 
     def threaded(self) -> dict[str, Any]:
         """The share of time that the threads waited for each other in each pass, and the peak of live bytes.
@@ -338,12 +355,13 @@ class Player:
     def tear_down(self) -> None:
         """Free what is left."""
         ends = [(lane.stop, lane.count) for lane in self.score.lanes]
-        if self.score.plan.way == "threads":
-            if self.is_played:
-                self.is_played = False
-                self._judge([self.lanes[0].play(*ends[0], self.set_up_kind, self.touch)], ends[:1])
+        if self.score.is_recorded and not self.is_played:
             return
-        self._together(ends, self.set_up_kind)
+        if self.score.plan.way == "threads":
+            self._judge([self.lanes[0].play(*ends[0], self.set_up_kind, self.touch)], ends[:1])
+        else:
+            self._together(ends, self.set_up_kind)
+        self.is_played = False
 
     def parts(self) -> Iterator[tuple[list[int], Callable[[], object]]]:
         """The way from nothing through one body, in parts: where each lane is afterwards, and what plays the part."""
@@ -374,18 +392,34 @@ class Player:
             yield list(lasts), partial(self._together, spans, self.kind)
 
     def _together(self, spans: list[tuple[int, int]], kind: str, repeats: int = 1) -> tuple[int, int, float]:
+        self.is_played = self.is_played or any(first != last for first, last in spans)
         if self.team is not None:
             parts = [(lane, *span) for lane, span in zip(self.lanes, spans, strict=True)]
             stopped, times = self.team.play(parts, kind, self.touch, repeats)
             self._judge(stopped, spans)
             return times  # type: ignore[no-any-return]
-        cpu = time.thread_time_ns()
-        wall = time.perf_counter_ns()
-        stopped_at = self.lanes[0].play(*spans[0], kind, self.touch, self.is_gil_held, repeats)
-        wall = time.perf_counter_ns() - wall
-        cpu = time.thread_time_ns() - cpu
-        self._judge([stopped_at], spans)
+        wall = cpu = 0
+        for first, last in self._windows(*spans[0]):
+            cpu -= time.thread_time_ns()
+            wall -= time.perf_counter_ns()
+            stopped_at = self.lanes[0].play(first, last, kind, self.touch, self.is_gil_held, repeats)
+            wall += time.perf_counter_ns()
+            cpu += time.thread_time_ns()
+            self._judge([stopped_at], [(first, last)])
         return wall, cpu, wall / max(cpu, 1)
+
+    def _windows(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The words from first to last, in parts that are resident while they are played."""
+        words = self.score.lanes[0].words
+        if len(words) <= WINDOW_BYTES or not isinstance(words, mmap.mmap) or not self.score.is_recorded:
+            yield first, last
+            return
+        for start in range(first, last, WINDOW_WORDS):
+            stop = min(start + WINDOW_WORDS, last)
+            _touch(words, start * 8, stop * 8)
+            yield start, stop
+            page = start * 8 // PAGE_BYTES * PAGE_BYTES
+            words.madvise(mmap.MADV_DONTNEED, page, stop * 8 - page)
 
     def _in_order(self, stops: list[int], is_counting: bool = False) -> tuple[int, int, int, int]:
         done, wall, cpu, waited, spent = self.team.play(stops, self.kind, self.touch, is_counting)
