@@ -31,9 +31,8 @@ from pybuf.bench.statistics import EQUAL, FEWEST_ROUNDS, INCONCLUSIVE, SLOWER
 
 SLOWED = "slowed"
 SLOWDOWN = 0.03
-#: The steps of the calibration: the slowdown that the next one aims at, and how many times a run's rounds it has. The
-#: last measures one that is large enough to be measured well and small enough to be as what is planted.
-CALIBRATION = ((0.12, 1), (SLOWDOWN, 2))
+#: The steps of the calibration: the slowdown that the next one aims at, and how many times a run's rounds it has.
+CALIBRATION = ((0.12, 1), (SLOWDOWN, 2), (SLOWDOWN, 6))
 #: Units of work to begin the calibration with.
 FIRST_WORK = 200
 MOST_WORK = 1 << 20
@@ -137,15 +136,24 @@ def compare(plan: runner.Plan, seed: int) -> Run:
 
 
 def calibrate(part: Part, seed: int, say: Say, rounds: int | None = None) -> int:
-    """Units of work on every 64th call that slow the workload of ``part`` by 3 %. UnusableError: none do."""
+    """Units of work on every 64th call that slow the workload of ``part`` by 3 %. UnusableError: none do.
+
+    The first units cost less than the next, because the processor does them while it ends what came before: so each
+    step follows the line through what the last two measured, and the last measures at 3 % itself.
+    """
     work = FIRST_WORK
+    last_work, last = 0, 1.0
     for step, (aim, times) in enumerate(CALIBRATION):
         run = compare(runner.plan(part.manifest(0, work, times * (rounds or part.rounds))), CALIBRATING + seed + step)
         say(f"  {work} units of work on every 64th call: {run.estimate - 1:+.1%}, "
             f"99 % from {run.low - 1:+.1%} to {run.high - 1:+.1%}")
         if run.estimate <= 1:
             raise UnusableError(f"{part.name}: {work} units of work slow nothing; run it on a quieter machine")
-        work = min(max(1, round(work * aim / (run.estimate - 1))), MOST_WORK)
+        slope = (run.estimate - last) / (work - last_work) if work != last_work else 0
+        if slope <= 0:  # noise; the line through no work at all goes up
+            slope = (run.estimate - 1) / work
+        last_work, last = work, run.estimate
+        work = min(max(1, round(work + (1 + aim - run.estimate) / slope)), MOST_WORK)
     say(f"  planted: {work} units of work on every 64th call")
     return work
 
@@ -243,9 +251,11 @@ def main(arguments: list[str] | None = None) -> int:
             if not found[-1]["is_complete"]:
                 return INTERRUPTED
     except (UnusableError, ValueError, runner.RunError) as wrong:
-        parser.error(str(wrong))
+        print(f"{parser.prog}: {wrong}", file=sys.stderr)
+        return 2
     except OSError as failure:
-        parser.error(f"{failure.filename or options.file}: {failure.strerror}")
+        print(f"{parser.prog}: {failure.filename or options.file}: {failure.strerror}", file=sys.stderr)
+        return 2
     return 0 if all(one["is_good"] for one in found) else 1
 
 

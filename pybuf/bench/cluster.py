@@ -133,7 +133,8 @@ def _connected(address: str) -> Iterator[Any]:
             f"--cluster {address}: no scheduler answers there ({told}); expected the address of one, such as {EXAMPLE}"
         ) from None
     try:
-        yield client
+        with client.as_current():
+            yield client
     finally:
         with suppress(Exception):  # a scheduler that is gone cannot be told that we go
             client.close(timeout=CONNECTING_S)
