@@ -1,7 +1,7 @@
-from typing import IO
+from typing import IO, Self
 
 from _typeshed import ReadableBuffer
-from typing_extensions import Self, disjoint_base
+from typing_extensions import disjoint_base
 
 @disjoint_base
 class Words:

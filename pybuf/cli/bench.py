@@ -15,6 +15,7 @@ from pybuf.cli.options import INTERRUPTED, Request, manifest_of, measure, measur
 from pybuf.cli.refusal import Refusal
 
 DEFAULT_S = 120.0
+FILES = ("result.json", "report.html", "timeline.json", "replay.png")
 
 
 @click.command(short_help="Run workloads through poolcore and its peers.")
@@ -74,6 +75,9 @@ def _measure_on(address: str, manifest: Manifest, request: Request, what: str) -
         say(f"{len(results)} kinds of machines: their figures are not merged, each kind has a result of its own")
         for line in cluster.unlike(results):
             say(line)
+        if request.directory is not None:  # of an earlier run, all of one kind
+            for name in FILES:
+                (request.directory / name).unlink(missing_ok=True)
     for number, found in enumerate(results, start=1):
         directory = request.directory
         if directory is not None and len(results) > 1:

@@ -15,6 +15,8 @@ import pytest
 
 from pybuf.bench import choices, cluster, runner
 from pybuf.bench.manifest import ChosenContender, Manifest
+from pybuf.bench.result import load
+from pybuf.cli import main
 
 PATIENCE_S = 40
 
@@ -168,7 +170,7 @@ def test_finished_comparisons_are_kept_and_not_run_again(workers, tmp_path):
     assert cluster.run("127.0.0.1:1", plan, tmp_path, lambda words: None) == [whole]
 
 
-def test_a_unit_is_one_comparison_with_its_share_of_the_time_and_files_that_are_found_from_anywhere(monkeypatch, tmp_path):
+def test_a_unit_is_one_comparison_with_a_share_of_the_time_and_whole_paths(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.mtrace").write_text("= Start\n+ 0x10 0x20\n- 0x10\n= End\n")
     plan = a_plan("lifo-pair", "t.mtrace", rounds=None, time_s=80.0, metrics=["time", "latency"], threads=[1, 2])
@@ -261,3 +263,88 @@ def test_a_trial_dies_with_its_worker_and_the_loss_of_the_last_worker_is_told(sc
         for child in left:
             with contextlib.suppress(OSError):
                 os.kill(child, signal.SIGKILL)
+
+
+@pytest.fixture
+def pybuf(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pybuf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+    return call
+
+
+BENCH = ("bench", SWEEP[0], SWEEP[1], "--against", "glibc", "--rounds", 2)
+
+
+def test_the_command_writes_one_result_as_a_run_at_home_does(workers, pybuf, tmp_path):
+    workers.start("a")
+    with distributed.Client(workers.address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=PATIENCE_S)
+    out = tmp_path / "out"
+    status, printed, noted = pybuf(*BENCH, "--cluster", workers.address, "-o", out)
+    assert status == 0, noted
+    assert "divided among the workers" in noted
+    assert "lifo-pair" in printed
+    found = load(out)
+    assert (found.is_complete, len(found.comparisons)) == (True, 2)
+    assert (out / "report.html").exists()
+    assert (out / "rounds.jsonl").read_bytes().endswith(runner.ENDED)
+    assert found.manifest.command[-4:] == ["--cluster", workers.address, "-o", str(out)]
+
+
+def test_each_kind_of_machine_has_its_own_files_and_that_is_said(pybuf, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner.processor, "locked_many", lambda *_: contextlib.nullcontext([0]))
+
+    def run(address, plan, directory, say):
+        found = results_of(plan)
+        found[1] = replace(found[1], fingerprint={**found[1].fingerprint, "kernel": "1.0"})
+        return cluster.merged(plan.manifest, cluster.units(plan), found, True)
+
+    monkeypatch.setattr(cluster, "run", run)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text("of an earlier run")
+    status, _, noted = pybuf(*BENCH, "--cluster", "192.0.2.1:8786", "-o", out)
+    assert status == 0
+    assert "2 kinds of machines: their figures are not merged" in noted
+    assert "machine 2: another kernel: " in noted
+    assert [len(load(out / f"machine-{number}").comparisons) for number in (1, 2)] == [1, 1]
+    assert load(out / "machine-2").fingerprint["kernel"] == "1.0"
+    assert (out / "machine-2" / "manifest.json").exists()
+    assert not (out / "result.json").exists()
+
+
+def test_a_missing_library_is_named_with_its_extra(pybuf, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    status, printed, complaint = pybuf(*BENCH, "--cluster", "127.0.0.1:1")
+    assert (status, printed) == (2, "")
+    assert complaint.splitlines()[-1] == (
+        "Error: --cluster needs distributed; install it with: pip install 'pybuf[cluster]'")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://", "tcp://[::1"])
+def test_an_address_where_nobody_listens_is_told_within_seconds(pybuf, monkeypatch, address):
+    monkeypatch.setattr(cluster, "CONNECTING_S", 1)
+    status, printed, complaint = pybuf(*BENCH, "--cluster", address)
+    assert (status, printed) == (2, "")
+    line = complaint.splitlines()[-1]
+    assert line.startswith(f"Error: --cluster {address}: no scheduler answers there (")
+    assert "expected the address of one, such as tcp://" in line
+
+
+def test_ctrl_c_ends_what_the_workers_do(workers):
+    workers.start("a")
+    with distributed.Client(workers.address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=PATIENCE_S)
+        def interrupt():
+            until(lambda: any(b"bench.trial" in command_of(child) for child in workers.children("a")))
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        long = a_plan(SWEEP[0], rounds=10_000, contenders=[ChosenContender("glibc")])
+        assert cluster.run(workers.address, long, None, lambda words: None) == []
+        interrupter.join()
+        until(lambda: set(client.run(lambda dask_worker: len(dask_worker.state.executing)).values()) == {0})
