@@ -25,7 +25,8 @@ FLAGS = [
     "-fno-tree-slp-vectorize",
 ]
 
-# Cython knows the words __stdcall and __fastcall. The second is a __stdcall that is never inlined.
+# Cython knows the words __stdcall, __fastcall and __cdecl. The second is a __stdcall that is never inlined, the third a
+# function of the platform's own convention that is not.
 HAS_MS_ABI = sys.platform != "win32" and platform.machine() in ("x86_64", "AMD64")
 
 # In the module of the doors every function is one that many others inline, which GCC would soon have enough of.
@@ -58,6 +59,8 @@ def extension(source: str) -> Extension:
         macros.append(("POOLCORE_ENGINE", "1"))
     if ASSERTIONS:
         macros.append(("POOLCORE_ASSERTIONS", "1"))
+    if sys.platform != "win32":
+        macros.append(("__cdecl", "__attribute__((noinline))"))
     if HAS_MS_ABI:
         macros += [("__stdcall", "__attribute__((ms_abi))"), ("__fastcall", "__attribute__((ms_abi, noinline))")]
     listed = Extension(

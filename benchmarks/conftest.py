@@ -1,4 +1,4 @@
-"""Loads what must come before tcmalloc: libraries in C++ that are loaded after it free through it what it never gave."""
+"""Loads first what must come before tcmalloc: C++ libraries loaded later free through it what it never gave."""
 
 import contextlib
 

@@ -48,7 +48,7 @@ They raise nothing but what a pool's callback raised, and count as Pool's method
 the same for addresses; buffer_adopt makes a Buffer for a block that was allocated by address; buffer_address is where
 a Buffer's block is, 0 once it is dead, and buffer_last_address where it was. pool_engine is the engine's struct, to be
 asked (pool_next_live, pool_block_at, pool_check ...) by code that holds the GIL. Before other code allocates or frees,
-pool_share tells the engine.
+pool_share tells the engine. pool_idle_or_raise asks whether Pool.close would be refused.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -61,7 +61,7 @@ from poolcore._pool cimport (
 )
 from poolcore._python cimport (
     Buffer, Pool, address_give, address_take, buffer_address, buffer_adopt, buffer_give, buffer_last_address,
-    buffer_take, pool_engine, pool_share,
+    buffer_take, pool_engine, pool_idle_or_raise, pool_share,
 )
 from poolcore._types cimport (
     ALLOC_ZERO, FREE_DEFER,

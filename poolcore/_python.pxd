@@ -65,6 +65,8 @@ cdef object buffer_adopt(Pool pool, uint64_t address)
 cdef pool_t *pool_engine(Pool pool) except NULL
 # From now on code without the GIL may allocate and free, too.
 cdef pool_t *pool_share(Pool pool) except NULL
+# RuntimeError: a callback of the pool runs, or a call that may run one, so that it cannot be closed.
+cdef int pool_idle_or_raise(Pool pool) except -1
 
 
 cdef inline uint64_t buffer_address(Buffer buffer) noexcept:

@@ -2464,7 +2464,7 @@ cdef class Pool:
         """
         if self.engine == NULL or self.is_closed:
             return
-        idle_or_raise(self)
+        pool_idle_or_raise(self)
         if self.views and not force:
             raise BufferError(
                 f"{label(self)} has {self.views} live views of its Buffers: release them, "
@@ -2512,7 +2512,7 @@ cdef int space_or_raise(Pool pool) except -1:
     return 0
 
 
-cdef int idle_or_raise(Pool pool) except -1:
+cdef int pool_idle_or_raise(Pool pool) except -1:
     if pool.callback_depth:
         raise RuntimeError(f"{label(pool)} cannot be closed from inside one of its callbacks")
     if pool.entries is not None and pool.calls:

@@ -92,7 +92,7 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
-_MODULES = ("netapi", "network", "windll")
+_MODULES = ("hdaudio", "netapi", "network", "videoport", "windll")
 
 __all__ = sorted([*_HOMES, "get_include"])
 

@@ -109,9 +109,13 @@ cdef class Number:
             if overflow == 0 and 0 <= small and <uint64_t>small >> (self.bits if self.bits < 32 else 32) == 0:
                 return argument
         if isinstance(argument, Simple):
+            is_long = argument._type_ in ("L", "l")
             argument = argument.value
             if isinstance(argument, bytes):
                 argument = ord(argument)
+            elif is_long and self.bits == 32:
+                # A long of Windows has 32 bits: c_ulong(-1) is 0xFFFFFFFF.
+                argument &= 0xFFFFFFFF
         value = unsigned_of_argument(argument, "a number", self.bits)
         # ctypes passes an int as one of 32 bits.
         return word(value) if self.bits == 64 and value else value

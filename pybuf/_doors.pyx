@@ -4,16 +4,22 @@ C calls without the GIL, so importing this module, which is how C gets at anythi
 """
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
 from pybuf._machine cimport (
-    MachineBase, bug_check_t, bug_deliver, bug_handler_t, entered_by_c, event_close, event_open, event_reset, event_set,
-    event_wait, first_machine, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here,
-    machine_now, machine_shared, machine_t, machine_thread_enter, machine_thread_entered,
+    MachineBase, bug_check_t, bug_deliver, bug_handler_t, event_close, event_open, event_reset, event_set,
+    event_wait, irql_now, irql_set, last_error_get, last_error_set, machine_default, machine_here, machine_now,
+    machine_shared, machine_t, machine_thread_enter, machine_thread_entered, quick_machine,
 )
+from pybuf._status cimport STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_NO_SUCH_DEVICE
+
+from ctypes import addressof
+from uuid import UUID
 
 # What NetApi reports on a machine that was given nothing else.
 import pybuf.network  # no-cython-lint
+from pybuf.errors import HdAudioError
 from pybuf.routines import ROUTINES
 
 cdef extern from *:
@@ -77,6 +83,12 @@ cdef extern from "pybuf.h":
         int32_t (*ResetEvent)(pybuf_machine *machine, void *event) noexcept nogil
         uint32_t (*WaitForSingleObject)(pybuf_machine *machine, void *event, uint32_t milliseconds) noexcept nogil
         int32_t (*CloseHandle)(pybuf_machine *machine, void *event) noexcept nogil
+        int32_t (*hdaudio_query_interface)(pybuf_machine *machine, uint8_t codec, uint8_t function_group,
+                                           const void *type, uint16_t size, uint16_t version, void *interface
+                                           ) noexcept nogil
+        int32_t (*hdaudio_query_interface_ms)(pybuf_machine *machine, uint8_t codec, uint8_t function_group,
+                                              const void *type, uint16_t size, uint16_t version, void *interface
+                                              ) noexcept nogil
 
 
 cdef pybuf_machine *machine_from_object(object machine) except NULL:
@@ -160,6 +172,40 @@ cdef int32_t close_handle(pybuf_machine *machine, void *event) noexcept nogil:
     return event_close(<machine_t *>machine, <uint64_t>event)
 
 
+cdef int32_t interface_fill(pybuf_machine *machine, uint8_t codec, uint8_t function_group, const uint8_t *type,
+                            uint16_t size, uint16_t version, void *interface, bint is_ms) noexcept with gil:
+    """The structure that Python has of an interface, copied."""
+    cdef machine_t *behind = <machine_t *>machine if machine != NULL else machine_here()
+    cdef uintptr_t made
+    if type == NULL or interface == NULL or behind.owner == NULL:
+        return <int32_t>(STATUS_NO_SUCH_DEVICE if behind.owner == NULL else STATUS_INVALID_PARAMETER)
+    try:
+        found = (<object>behind.owner).hdaudio.query_interface(UUID(bytes_le=type[:16]), codec, function_group,
+                                                               size=size, version=version)
+        structure = found.pointers_ms if is_ms else found.pointers
+        made = addressof(structure)
+        memcpy(interface, <const void *>made, size)
+        return 0
+    except HdAudioError as error:
+        return <int32_t><uint32_t>error.status
+    except ValueError:
+        # It was closed meanwhile.
+        return <int32_t>STATUS_NO_SUCH_DEVICE
+    except MemoryError:
+        return <int32_t>STATUS_INSUFFICIENT_RESOURCES
+
+
+cdef int32_t hdaudio_query_interface(pybuf_machine *machine, uint8_t codec, uint8_t function_group, const void *type,
+                                     uint16_t size, uint16_t version, void *interface) noexcept nogil:
+    return interface_fill(machine, codec, function_group, <const uint8_t *>type, size, version, interface, False)
+
+
+cdef int32_t hdaudio_query_interface_ms(pybuf_machine *machine, uint8_t codec, uint8_t function_group,
+                                        const void *type, uint16_t size, uint16_t version, void *interface
+                                        ) noexcept nogil:
+    return interface_fill(machine, codec, function_group, <const uint8_t *>type, size, version, interface, True)
+
+
 # ---- kernel32 of ctypes: what is no documented routine ------------------------------------------------
 
 cdef uint64_t py_create_event(uint64_t attributes, int32_t is_manual_reset, int32_t is_set, const void *name
@@ -218,6 +264,9 @@ table.SetEvent = set_event
 table.ResetEvent = reset_event
 table.WaitForSingleObject = wait_for_single_object
 table.CloseHandle = close_handle
+table.hdaudio_query_interface = hdaudio_query_interface
+if HAS_MS_ABI:
+    table.hdaudio_query_interface_ms = hdaudio_query_interface_ms
 
 C_API = PyCapsule_New(&table, "pybuf.C_API", NULL)
 """The capsule that pybuf_import() of pybuf.h opens."""

@@ -111,9 +111,11 @@ cdef struct engine_t:
     uint32_t rate
     uint32_t block_bytes        # of a frame of the stream
     uint64_t data
+    uint64_t data_sequence      # of its note: another block may have the address, when a Buffer was freed by its method
     uint64_t data_bytes
     mdl_t *mdl
     uint64_t bdl
+    uint64_t bdl_sequence
     void *isr
     uint64_t isr_context
     fragment_t fragments[FRAGMENTS_MAX]         # addresses of this process
@@ -156,6 +158,7 @@ cdef struct audio_t:
     verbs_t *verbs              # that are on their way
     listener_t listeners[CODECS_MAX][TAGS_MAX]
     uint8_t is_moving           # a thread moves bytes
+    uint32_t reaches            # how often something was due
     due_t due
 
 # The client of a context, or NULL.

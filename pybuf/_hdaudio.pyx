@@ -6,15 +6,15 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from poolcore cimport (
-    FREE_DEFER, VERDICT_EXPORTED, Buffer, Pool, buffer_address, buffer_adopt, import_poolcore, pool_alloc_ex,
-    pool_free_ex, pool_share, pool_t, pool_verdict_of,
+    FREE_DEFER, VERDICT_EXPORTED, VERDICT_LIVE, Buffer, Pool, buffer_address, buffer_adopt, import_poolcore,
+    pool_alloc_ex, pool_free_ex, pool_share, pool_t, pool_verdict_of,
 )
 from pybuf._machine cimport (
     DISPATCH_LEVEL, FAMILY_AUDIO, HANDLE_ENGINE, PASSIVE_LEVEL, POOL_AUDIO, TICKS_PER_SECOND, MachineBase, Reference,
-    address_of_argument, callback_raised, callbacks_enter, callbacks_leave, clock_now, clock_run, due_add, due_remove,
-    dword_of_argument, event_is_valid, event_set, family_calls_t, family_register, handle_close, handle_find,
-    handle_open, irql_now, irql_set, machine_is_open_or_raise, machine_pool, machine_t, note_write, pool_refuses,
-    status_object, unsigned_of_argument, violation_record,
+    address_of_argument, callback_raised, callbacks_enter, callbacks_leave, calls_begin, calls_end, clock_now,
+    clock_run, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t, family_register,
+    handle_close, handle_find, handle_open, irql_now, irql_set, machine_is_open_or_raise, machine_pool, machine_t,
+    note_at, note_t, note_write, pool_refuses, status_object, unsigned_of_argument, violation_record,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_map, os_release, os_unlock, rarely
 from pybuf._status cimport (
@@ -34,6 +34,7 @@ cdef extern from "Python.h":
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
     int PyObject_GetBuffer(object o, Py_buffer *view, int flags) except -1
     void PyBuffer_Release(Py_buffer *view)
+    int PyErr_CheckSignals() except -1
     enum:
         PyBUF_SIMPLE
 
@@ -51,6 +52,7 @@ cdef enum:
     BUFFER_COMPLETE = 4         # bit 2 of what an ISR is told
     MDL_MAPPED = 1
     VERB_TICKS = 500            # a frame of the link
+    REACHES_MAX = 4096          # between two looks for Ctrl-C
 
 cdef uint64_t IS_VALID = <uint64_t>1 << 63
 cdef uint64_t IS_UNSOLICITED = <uint64_t>1 << 36
@@ -398,6 +400,18 @@ cdef uint64_t block_take(audio_t *audio, uint64_t size, uint8_t routine) noexcep
     return address
 
 
+cdef uint64_t block_sequence(audio_t *audio, uint64_t address) noexcept nogil:
+    """What tells a block from the next one at its address."""
+    cdef note_t *note = note_at(audio.machine, POOL_AUDIO, address)
+    return 0 if note == NULL else note.sequence
+
+
+cdef bint block_is_there(audio_t *audio, uint64_t address, uint64_t sequence) noexcept nogil:
+    """Whether it is live: Buffer.free() may have taken it away from its engine."""
+    cdef int verdict = pool_verdict_of(audio.machine.pools[POOL_AUDIO], address)
+    return (verdict == VERDICT_LIVE or verdict == VERDICT_EXPORTED) and block_sequence(audio, address) == sequence
+
+
 cdef void block_give(audio_t *audio, uint64_t address) noexcept nogil:
     """It is dead at once; its memory serves again after the last view of it."""
     if address != 0:
@@ -440,8 +454,10 @@ cdef void *buffer_end(audio_t *audio, engine_t *engine) noexcept nogil:
     """Under the lock. Answers a pair for pair_drop, which is called without it, or NULL."""
     cdef void *pair = isr_end(engine)
     if engine.kind != BUFFER_NONE:
-        block_give(audio, engine.data)
-        block_give(audio, engine.bdl)
+        if block_is_there(audio, engine.data, engine.data_sequence):
+            block_give(audio, engine.data)
+        if engine.bdl != 0 and block_is_there(audio, engine.bdl, engine.bdl_sequence):
+            block_give(audio, engine.bdl)
         free(engine.mdl)
     engine.kind = BUFFER_NONE
     engine.is_set_up = 0
@@ -516,6 +532,7 @@ cdef uint32_t dma_allocate(client_t *client, uint64_t handle, int kind, uint32_t
     engine.stream = stream_free(audio, engine.direction)
     engine.kind = kind
     engine.data = data
+    engine.data_sequence = block_sequence(audio, data)
     engine.data_bytes = size
     engine.mdl = described
     engine.length = size
@@ -551,12 +568,16 @@ cdef uint32_t audio_allocate_dma_notified(client_t *client, uint64_t handle, uin
     return dma_allocate(client, handle, BUFFER_NOTIFIED, count, size, mdl, allocated, offset, stream, fifo)
 
 
+cdef inline bint block_is_viewed(audio_t *audio, uint64_t address, uint64_t sequence) noexcept nogil:
+    return (pool_verdict_of(audio.machine.pools[POOL_AUDIO], address) == VERDICT_EXPORTED
+            and block_sequence(audio, address) == sequence)
+
+
 cdef uint32_t dma_free(client_t *client, uint64_t handle, int kind, uint64_t mdl, uint64_t size, bint *is_viewed
                        ) noexcept nogil:
     """`is_viewed` from Python alone: nothing is freed under views, and it says so."""
     cdef audio_t *audio
     cdef engine_t *engine
-    cdef pool_t *pool
     cdef void *pair = NULL
     cdef uint32_t status = status_before(client)
     if status:
@@ -571,10 +592,9 @@ cdef uint32_t dma_free(client_t *client, uint64_t handle, int kind, uint64_t mdl
     elif kind == BUFFER_NOTIFIED and (mdl != <uint64_t>engine.mdl or size != engine.data_bytes):
         status = STATUS_INVALID_PARAMETER
     else:
-        pool = audio.machine.pools[POOL_AUDIO]
         if is_viewed != NULL:
-            is_viewed[0] = (pool_verdict_of(pool, engine.data) == VERDICT_EXPORTED
-                            or (engine.bdl != 0 and pool_verdict_of(pool, engine.bdl) == VERDICT_EXPORTED))
+            is_viewed[0] = (block_is_viewed(audio, engine.data, engine.data_sequence)
+                            or (engine.bdl != 0 and block_is_viewed(audio, engine.bdl, engine.bdl_sequence)))
         if is_viewed == NULL or not is_viewed[0]:
             pair = buffer_end(audio, engine)
     os_unlock(&audio.lock)
@@ -620,8 +640,10 @@ cdef uint32_t audio_allocate_contiguous(client_t *client, uint64_t handle, uint3
         engine.kind = BUFFER_CONTIGUOUS
         engine.is_set_up = 0
         engine.data = data
+        engine.data_sequence = block_sequence(audio, data)
         engine.data_bytes = size
         engine.bdl = list_
+        engine.bdl_sequence = block_sequence(audio, list_)
         engine.length = 0
         buffer[0] = data
         bdl[0] = list_
@@ -636,6 +658,8 @@ cdef bint fragments_read(audio_t *audio, engine_t *engine, uint32_t length, uint
     cdef uint64_t total = 0
     cdef uint64_t at
     cdef uint32_t i
+    if not block_is_there(audio, engine.bdl, engine.bdl_sequence):
+        return False
     memcpy(fragments, given, count * sizeof(fragment_t))
     for i in range(count):
         at = fragments[i].address - audio.machine.physical_offset - engine.data
@@ -754,6 +778,7 @@ cdef void engine_move(audio_t *audio, engine_t *engine, int direction, uint64_t 
     cdef uint64_t bytes, address, handle, moved
     cdef void *copy
     cdef uint8_t stream, codec
+    cdef bint is_there
     while True:
         os_lock(&audio.lock)
         bytes = 0
@@ -764,20 +789,25 @@ cdef void engine_move(audio_t *audio, engine_t *engine, int direction, uint64_t 
             os_unlock(&audio.lock)
             return
         address = engine.fragments[engine.fragment].address + engine.fragment_at
+        # Without its buffer it sends silence, and what it receives is lost.
+        is_there = block_is_there(audio, engine.data, engine.data_sequence)
         stream = engine.stream
         codec = engine.codec
         handle = engine.handle
         moved = engine.moved
         copy = malloc(bytes) if (audio.sinks if direction == DIRECTION_RENDER else audio.sources >> codec & 1) else NULL
         if direction == DIRECTION_RENDER:
-            if copy != NULL:
+            if copy != NULL and is_there:
                 memcpy(copy, <const void *>address, bytes)
+            elif copy != NULL:
+                memset(copy, 0, bytes)
             engine_pass(engine, bytes)
             os_unlock(&audio.lock)
             if copy != NULL:
                 rendered(audio, stream, <const char *>copy, bytes)
         elif copy == NULL:
-            memset(<void *>address, 0, bytes)
+            if is_there:
+                memset(<void *>address, 0, bytes)
             engine_pass(engine, bytes)
             os_unlock(&audio.lock)
         else:
@@ -787,7 +817,8 @@ cdef void engine_move(audio_t *audio, engine_t *engine, int direction, uint64_t 
             os_lock(&audio.lock)
             # The codec may have stopped or freed it.
             if engine.handle == handle and engine.moved == moved and engine.state != STATE_RESET:
-                memcpy(<void *>address, copy, bytes)
+                if block_is_there(audio, engine.data, engine.data_sequence):
+                    memcpy(<void *>address, copy, bytes)
                 engine_pass(engine, bytes)
             os_unlock(&audio.lock)
         free(copy)
@@ -833,6 +864,14 @@ cdef struct told_t:
 
 cdef void audio_reach(audio_t *audio, uint64_t now) noexcept nogil:
     """Everything up to now: bytes, registers, then events and interrupts; and when the next is due."""
+    cdef machine_t *machine = audio.machine
+    calls_begin(machine)
+    audio_reach_kept(audio, now)
+    calls_end(machine)
+
+
+cdef void audio_reach_kept(audio_t *audio, uint64_t now) noexcept nogil:
+    """The same, while the machine cannot be closed."""
     cdef told_t told[ENGINES_MAX]
     cdef uint64_t events[ENGINES_MAX * EVENTS_MAX]
     cdef uint32_t told_count = 0
@@ -909,7 +948,19 @@ cdef void interrupt_python(audio_t *audio, const told_t *told) noexcept with gil
 
 
 cdef void audio_due(machine_t *machine, void *context, uint64_t tick) noexcept nogil:
-    audio_reach(<audio_t *>context, tick)
+    cdef audio_t *audio = <audio_t *>context
+    audio.reaches += 1
+    if rarely(audio.reaches % REACHES_MAX == 0):
+        signals_look(machine)
+    audio_reach(audio, tick)
+
+
+cdef void signals_look(machine_t *machine) noexcept with gil:
+    """Ctrl-C ends a long advance() at this instant, as a callback that raises does."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException:
+        callback_raised(machine, None)
 
 
 cdef void audio_catch_up(audio_t *audio) noexcept nogil:
@@ -1193,11 +1244,23 @@ cdef uint32_t audio_transfer_verbs(client_t *client, uint32_t count, void *trans
 
 cdef uint32_t verbs_send(client_t *client, uint32_t count, transfer_t *transfers, void *callback, uint64_t context,
                          int call, bint is_owned) noexcept nogil:
-    cdef audio_t *audio
-    cdef verbs_t *verbs
+    cdef machine_t *machine
     cdef uint32_t status
     if client == NULL:
         return STATUS_NO_SUCH_DEVICE
+    machine = client.machine
+    calls_begin(machine)
+    status = verbs_send_kept(client, count, transfers, callback, context, call, is_owned)
+    calls_end(machine)
+    return status
+
+
+cdef uint32_t verbs_send_kept(client_t *client, uint32_t count, transfer_t *transfers, void *callback, uint64_t context,
+                              int call, bint is_owned) noexcept nogil:
+    """The same, while the machine cannot be closed."""
+    cdef audio_t *audio
+    cdef verbs_t *verbs
+    cdef uint32_t status
     if irql_now() > (PASSIVE_LEVEL if callback == NULL else DISPATCH_LEVEL):
         return STATUS_UNSUCCESSFUL
     if count == 0:
@@ -1245,6 +1308,7 @@ cdef void verbs_due(machine_t *machine, void *context, uint64_t tick) noexcept n
     cdef verbs_t verbs = found[0]
     cdef audio_t *audio = verbs.audio
     cdef uint32_t before
+    calls_begin(machine)
     os_lock(&audio.lock)
     verbs_unlink(found)
     os_unlock(&audio.lock)
@@ -1260,6 +1324,7 @@ cdef void verbs_due(machine_t *machine, void *context, uint64_t tick) noexcept n
     irql_set(before)
     if verbs.is_owned:
         free(verbs.transfers)
+    calls_end(machine)
 
 
 cdef object response_object(uint64_t response):
@@ -1332,7 +1397,10 @@ def unsolicited(MachineBase machine not None, uint8_t codec, uint8_t tag, uint32
     word |= <uint32_t>(<uint32_t>tag << 26) | (response & 0x03FFFFFF)
     outer = callbacks_enter(machine)
     try:
-        listener_call(audio, codec, tag, word)
+        with nogil:
+            calls_begin(machine.machine)
+            listener_call(audio, codec, tag, word)
+            calls_end(machine.machine)
     finally:
         callbacks_leave(machine, outer)
 
@@ -1659,6 +1727,17 @@ cdef format_t *format_of(object given, format_t *format) except? NULL:
     return format
 
 
+cdef list verbs_of(object transfers):
+    """A list of CodecTransfer, or of what has its two attributes."""
+    if not hasattr(transfers, "__iter__"):
+        raise TypeError(f"transfers is a sequence of CodecTransfer, not {type(transfers).__name__} ({transfers!r})")
+    given = list(transfers)
+    for each in given:
+        if not hasattr(each, "command") or not hasattr(each, "response"):
+            raise TypeError(f"transfers has a CodecTransfer for each verb, not {type(each).__name__} ({each!r})")
+    return given
+
+
 cdef object answered(uint32_t status):
     return status_object(SPACE_NT, status)
 
@@ -1682,7 +1761,8 @@ cdef class BusInterface:
     """The Machine; None for a context that was none from the beginning."""
     cdef readonly uint64_t context
     """The number by which C names the client."""
-    cdef object made            # ctypes Structure
+    cdef dict made              # ctypes Structures, by what stands before the routines' names
+    cdef bint is_used           # its use of the context is not given back
 
     def __init__(self):
         raise TypeError(f"{type(self).__name__} is what machine.hdaudio.query_interface({type(self).__name__}) answers")
@@ -1696,7 +1776,9 @@ cdef class BusInterface:
         context : int
             As `context` of another interface; or one that is none, for which every routine answers so.
         """
-        return interface_new(cls, number_of(context))
+        cdef uint64_t number = number_of(context)
+        reference_add(<void *>number)
+        return interface_new(cls, number)
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.context:#x}>"
@@ -1711,7 +1793,9 @@ cdef class BusInterface:
         routine answers STATUS_NO_SUCH_DEVICE. Releasing again does nothing.
         """
         self.client()
-        reference_drop(<void *>self.context)
+        if self.is_used:
+            self.is_used = False
+            reference_drop(<void *>self.context)
 
     def AllocateCaptureDmaEngine(self, codec, format):
         """Reserves a DMA engine that brings data from a codec, and what its format takes of the link.
@@ -2096,7 +2180,7 @@ cdef class BusInterface:
         https://learn.microsoft.com/windows-hardware/drivers/ddi/hdaudio/nc-hdaudio-ptransfer_codec_verbs
         """
         cdef client_t *client = self.client()
-        cdef list given = list(transfers)
+        cdef list given = verbs_of(transfers)
         cdef uint32_t count = <uint32_t>len(given)
         cdef transfer_t *array
         cdef uint32_t status = 0
@@ -2105,7 +2189,7 @@ cdef class BusInterface:
         cdef object outer = None
         if callback is not None and not callable(callback):
             raise TypeError(f"callback is a function or None, not {type(callback).__name__} ({callback!r})")
-        commands = [dword_of_argument(each.command, "command") for each in given]
+        commands = [dword_of_argument(each.command, "CodecTransfer.command") for each in given]
         array = <transfer_t *>calloc(count + 1, sizeof(transfer_t))
         if array == NULL:
             raise MemoryError("no memory for the verbs")
@@ -2135,9 +2219,20 @@ cdef class BusInterface:
         """The interface as C and ctypes have it: a ctypes Structure in the real layout, whose members are called with
         its Context first.
         """
-        if self.made is None:
-            self.made = structure_of(self)
-        return self.made
+        return pointers_of(self, "now_")
+
+    @property
+    def pointers_ms(self):
+        """The same for code of the Microsoft calling convention on x86-64, such as an emulator's or a program's that
+        was compiled with PYBUF_MS_ABI. ctypes itself cannot call its members.
+        """
+        return pointers_of(self, "now_ms_")
+
+
+cdef object pointers_of(BusInterface self, str form):
+    if form not in self.made:
+        self.made[form] = structure_of(self, form)
+    return self.made[form]
 
 
 class DeviceInformation(namedtuple("DeviceInformation", (
@@ -2158,10 +2253,12 @@ class CodecResponse(namedtuple("CodecResponse", (
 
 
 def interface_new(cls, uint64_t context):
-    """An interface for a context."""
+    """An interface for a context, of which it has a use."""
     cdef BusInterface self = cls.__new__(cls)
     cdef client_t *client = audio_client_find(context)
     self.context = context
+    self.made = {}
+    self.is_used = client != NULL
     self.machine = None if client == NULL else <object>client.machine.owner
     return self
 
@@ -2211,8 +2308,8 @@ cdef class HDAUDIO_BUS_INTERFACE(BusInterface):
         cdef uint64_t allocated = 0
         cdef uint8_t stream = 0
         cdef uint32_t fifo = 0
-        cdef uint32_t status = audio_allocate_dma(client, number_of(handle), number_of(n), &mdl, &allocated, &stream,
-                                                  &fifo)
+        cdef uint32_t status = audio_allocate_dma(client, number_of(handle), unsigned_of_argument(n, "n", 64), &mdl,
+                                                  &allocated, &stream, &fifo)
         if status != 0:
             return answered(status), None, None, None, None
         return answered(0), mdl_object(self.machine, mdl), allocated, stream, fifo
@@ -2256,6 +2353,28 @@ cdef object freed(client_t *client, object handle, int kind, uint64_t mdl, uint6
         raise BufferError(f"{routine}: views of the DMA engine's buffer are alive, and nothing happened; release them "
                           f"(memoryview.release(), del array) and call again")
     return answered(status)
+
+
+def buffer_release(BusInterface interface not None, handle, Mdl mdl not None, bint is_notified):
+    """FreeDmaBuffer or FreeDmaBufferWithNotification at the end of a Stream: also under views.
+
+    Parameters
+    ----------
+    interface : HDAUDIO_BUS_INTERFACE
+        Of the engine's client.
+    handle : int
+        The engine's.
+    mdl : Mdl
+        Of its buffer.
+    is_notified : bool
+        Which of the two routines.
+
+    Returns
+    -------
+    NtStatus
+    """
+    return answered(dma_free(interface.client(), number_of(handle), BUFFER_NOTIFIED if is_notified else BUFFER_PLAIN,
+                             mdl.address, mdl.byte_count, NULL))
 
 
 cdef class HDAUDIO_BUS_INTERFACE_V2(HDAUDIO_BUS_INTERFACE):
@@ -2306,8 +2425,8 @@ cdef class HDAUDIO_BUS_INTERFACE_V2(HDAUDIO_BUS_INTERFACE):
         cdef uint8_t stream = 0
         cdef uint32_t fifo = 0
         cdef uint32_t status = audio_allocate_dma_notified(
-            client, number_of(handle), dword_of_argument(count, "count"), number_of(n), &mdl, &allocated, &offset,
-            &stream, &fifo)
+            client, number_of(handle), dword_of_argument(count, "count"), unsigned_of_argument(n, "n", 64), &mdl,
+            &allocated, &offset, &stream, &fifo)
         if status != 0:
             return answered(status), None, None, None, None, None
         return answered(0), mdl_object(self.machine, mdl), allocated, offset, stream, fifo
@@ -2342,7 +2461,7 @@ cdef class HDAUDIO_BUS_INTERFACE_V2(HDAUDIO_BUS_INTERFACE):
         Source: hdaudio.h,
         https://learn.microsoft.com/windows-hardware/drivers/ddi/hdaudio/nc-hdaudio-pfree_dma_buffer_with_notification
         """
-        return freed(self.client(), handle, BUFFER_NOTIFIED, number_of(mdl), number_of(size),
+        return freed(self.client(), handle, BUFFER_NOTIFIED, number_of(mdl), unsigned_of_argument(size, "size", 64),
                      "FreeDmaBufferWithNotification")
 
     def RegisterNotificationEvent(self, handle, event):

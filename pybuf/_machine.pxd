@@ -25,6 +25,22 @@ cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *o, Py_ssize_t i)
     void PyTuple_SET_ITEM(PyObject *o, Py_ssize_t i, PyObject *item)
 
+cdef extern from *:
+    """
+    /* The value of an int that has one digit, of 30 bits, and is not negative; else -1, or another negative number. */
+    static inline long digit_of(PyObject *o) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (PyLong_CheckExact(o) && PyUnstable_Long_IsCompact((PyLongObject *)o))
+            return (long)PyUnstable_Long_CompactValue((PyLongObject *)o);
+    #else
+        if (PyLong_CheckExact(o) && Py_SIZE(o) == 1)
+            return (long)((PyLongObject *)o)->ob_digit[0];
+    #endif
+        return -1;
+    }
+    """
+    long digit_of(PyObject *o) noexcept
+
 # ---- what a machine is made of ------------------------------------------------------------------
 
 # Kinds of pools (an index may not be a named enum).
@@ -37,6 +53,7 @@ cdef enum:
     POOL_VIDEO_NONPAGED = 5
     POOL_AUDIO = 6
     POOL_KINDS = 7
+    QUICK_KINDS = 2             # those that have a fast path
 
 cdef enum:
     FAMILY_RAS = 0
@@ -219,6 +236,7 @@ cdef struct machine_t:
     uint8_t is_numbered         # every block is noted, those of RasGetBuffer and NetApiBufferAllocate too
     uint32_t quirks             # QUIRK_*
     uint32_t slow               # SLOW_*
+    pool_t *quick[QUICK_KINDS]  # the pool, where nothing stands in the way of a fast path: see machine_renew
     pool_t *pools[POOL_KINDS]   # NULL until opened
     uint64_t bases[POOL_KINDS]  # the range of each pool's addresses; 0, 0 until opened
     uint64_t spans[POOL_KINDS]
@@ -236,11 +254,13 @@ cdef struct machine_t:
     bug_handler_t bug_handler
     void *bug_handler_context
     uint64_t callback_errors    # exceptions that had no Python caller to go to
+    uint64_t calling            # see calls_begin
     uint64_t physical_offset
     PyObject *owner             # the MachineBase; borrowed; NULL once closed
     PyObject *events            # the caller's events; borrowed; NULL without
     PyObject *on_write          # of the guest; borrowed; NULL without
     PyObject *on_read
+    uint64_t guest_calls        # of these two that run now, in all threads; under lock
     machine_t *next_free
 
 
@@ -288,6 +308,9 @@ cdef inline PyObject *machine_now() except NULL:
 cdef machine_t *machine_of_thread() noexcept nogil
 cdef uint32_t entered_by_c                  # threads that entered one
 cdef machine_t *first_machine               # the default one
+# The machine that a fast path of such a door acts on: the default one, or while a thread has entered another, one that
+# has nothing quick.
+cdef machine_t *quick_machine
 cdef inline machine_t *machine_here() noexcept nogil:
     """The machine that a C door without a context acts on."""
     return machine_of_thread() if rarely(entered_by_c != 0) else first_machine
@@ -304,6 +327,8 @@ cdef void last_error_set(uint32_t error) noexcept nogil
 cdef machine_t *machine_shared(MachineBase machine) except NULL
 # The Pool of a kind, opened on first use. ValueError on a closed machine.
 cdef Pool machine_pool(MachineBase machine, int kind)
+# To be called, without machine.lock, when pools, slow or is_open have changed.
+cdef void machine_renew(machine_t *machine) noexcept
 # ValueError when it is closed.
 cdef int machine_is_open_or_raise(MachineBase machine) except -1
 
@@ -371,6 +396,11 @@ cdef uint64_t clock_next(machine_t *machine) noexcept nogil
 cdef void clock_wake(machine_t *machine) noexcept nogil
 cdef void clock_waker_set(machine_t *machine, wake_call_t wake, void *context) noexcept nogil
 
+# Around what runs callbacks and goes on with the machine after them: it cannot be closed from within, and its closing
+# waits for other threads.
+cdef void calls_begin(machine_t *machine) noexcept nogil
+cdef void calls_end(machine_t *machine) noexcept nogil
+
 
 # ---- IRQL -------------------------------------------------------------------------------------------
 
@@ -421,6 +451,9 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil
 # Reads bytes of the guest: 0; -1: there is no on_read, or it raised.
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil
+# Around another call of the guest, with the GIL: the machine cannot be closed meanwhile.
+cdef void guest_call_begin(machine_t *machine) noexcept
+cdef void guest_call_end(machine_t *machine) noexcept
 
 
 # ---- arguments and results of the Python door ---------------------------------------------------------
@@ -436,7 +469,10 @@ cdef class Reference:
 # `buffer` gets the Buffer behind it, borrowed, or NULL.
 cdef int address_of_argument(object value, uint64_t *address, PyObject **buffer) except -1
 # A DWORD, USHORT or UCHAR: modulo 2**32, 2**16, 2**8. `name` is the argument's, for the error.
-cdef uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF
+cdef uint32_t dword_slow(object value, str name) except? 0xFFFFFFFF
+cdef inline uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF:
+    cdef long digit = digit_of(<PyObject *>value)
+    return <uint32_t>digit if digit >= 0 else dword_slow(value, name)
 cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except? 0xFFFFFFFFFFFFFFFF
 
 # The member of an enum of status.py, or an int that is in none. `space` is a space_t.
@@ -447,6 +483,13 @@ cdef inline object status_object(int space, uint32_t value):
     if rarely(value != 0 or status_success[space] == NULL):
         return status_slow(space, value)
     return <object>status_success[space]
+
+
+cdef inline PyObject *status_zero(int space) except NULL:
+    """The member for 0; borrowed."""
+    if rarely(status_success[space] == NULL):
+        status_slow(space, 0)
+    return status_success[space]
 
 
 # A tuple of two or three; `kept` is the routine's own place for one that serves again when nobody else holds it.
@@ -462,8 +505,17 @@ cdef inline object result_again(PyObject **kept, Py_ssize_t size):
 cdef inline void result_put(PyObject *result, Py_ssize_t i, object item) noexcept:
     """Puts an item. What was there goes last, because its end may run anything."""
     cdef PyObject *old = PyTuple_GET_ITEM(result, i)
-    Py_INCREF(item)
-    PyTuple_SET_ITEM(result, i, <PyObject *>item)
+    # Statuses and sizes are mostly what they were.
+    if old != <PyObject *>item:
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(result, i, <PyObject *>item)
+        Py_XDECREF(old)
+
+
+cdef inline void result_hand_over(PyObject *result, Py_ssize_t i, PyObject *item) noexcept:
+    """Puts an item, whose reference it takes over."""
+    cdef PyObject *old = PyTuple_GET_ITEM(result, i)
+    PyTuple_SET_ITEM(result, i, item)
     Py_XDECREF(old)
 
 
@@ -471,14 +523,6 @@ cdef inline object result_of_two(PyObject **kept, object first, object second):
     cdef object result = result_again(kept, 2)
     result_put(<PyObject *>result, 0, first)
     result_put(<PyObject *>result, 1, second)
-    return result
-
-
-cdef inline object result_of_three(PyObject **kept, object first, object second, object third):
-    cdef object result = result_again(kept, 3)
-    result_put(<PyObject *>result, 0, first)
-    result_put(<PyObject *>result, 1, second)
-    result_put(<PyObject *>result, 2, third)
     return result
 
 

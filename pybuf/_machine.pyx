@@ -6,9 +6,11 @@ from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from poolcore cimport Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_share
+from poolcore cimport (
+    Buffer, Pool, buffer_adopt, buffer_last_address, import_poolcore, pool_engine, pool_idle_or_raise, pool_share,
+)
 from pybuf._platform cimport (
-    atomic_add_u64, atomic_cas_ptr, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
+    atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
     atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
     os_wait, os_wait_ns, os_wake,
 )
@@ -18,6 +20,7 @@ import os
 import sys
 from _thread import allocate_lock
 from contextvars import ContextVar
+from time import sleep
 
 from pybuf import errors, routines
 
@@ -32,6 +35,7 @@ cdef extern from *:
         uint32_t irql;
         uint32_t irql_depth;    /* of `with machine.irql()` */
         uint32_t raised;        /* callbacks that raised in the Python call that this thread is in */
+        uint32_t calling;       /* see calls_begin */
     } thread_state_t;
     #if defined(_MSC_VER)
     static __declspec(thread) thread_state_t thread_state;
@@ -74,6 +78,7 @@ cdef extern from *:
         uint32_t irql
         uint32_t irql_depth
         uint32_t raised
+        uint32_t calling
     thread_state_t thread_state
     void machines_at_fork(void (*before)() noexcept nogil, void (*in_parent)() noexcept nogil,
                           void (*in_child)() noexcept nogil)
@@ -92,6 +97,7 @@ cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"() except -1
     bint PyIndex_Check(object o)
     object PyNumber_Index(object o)
+    int PyContextVar_Get(object variable, PyObject *other, PyObject **value) except -1
     object PyTuple_New(Py_ssize_t size)
     unsigned long PyThread_get_thread_ident() nogil
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
@@ -104,6 +110,7 @@ cdef extern from "Python.h":
 # ---- the table of machines --------------------------------------------------------------------------
 
 cdef machine_t machines[MACHINES_MAX]
+cdef machine_t nobody                   # has nothing
 cdef uint32_t machines_used = 1         # 0 is the default machine
 cdef machine_t *machines_free = NULL    # closed ones, the one closed first at the front
 cdef machine_t *machines_free_last = NULL
@@ -117,6 +124,7 @@ cdef bint entered_by_python = False
 machine_alone = NULL
 entered_by_c = 0
 first_machine = &machines[0]
+quick_machine = &machines[0]
 irql_raised = 0
 
 os_lock_init(&machines_lock)
@@ -188,11 +196,15 @@ cdef int family_register(int family, const family_calls_t *calls) except -1:
 # ---- the current machine ----------------------------------------------------------------------------
 
 cdef PyObject *machine_of_context() except NULL:
-    cdef object pair
+    cdef PyObject *pair
+    cdef PyObject *machine
     if entered_by_python:
-        pair = _entered.get()
-        if pair is not None:
-            return <PyObject *>(<tuple>pair)[0]
+        PyContextVar_Get(_entered, NULL, &pair)
+        machine = PyTuple_GET_ITEM(pair, 0) if pair != <PyObject *>None else NULL
+        # The context keeps it.
+        Py_XDECREF(pair)
+        if machine != NULL:
+            return machine
     if default_machine == NULL:
         default_make()
     return default_machine
@@ -227,10 +239,11 @@ cdef machine_t *machine_of_thread() noexcept nogil:
 
 
 cdef void machine_thread_enter(machine_t *machine) noexcept nogil:
-    global entered_by_c
+    global entered_by_c, quick_machine
     if (thread_state.entered == NULL) != (machine == NULL):
         os_lock(&machines_lock)
         entered_by_c += 1 if machine != NULL else -1
+        quick_machine = &nobody if entered_by_c else first_machine
         os_unlock(&machines_lock)
     thread_state.entered = machine
 
@@ -292,7 +305,23 @@ cdef Pool machine_pool(MachineBase machine, int kind):
     elif kind == POOL_NETAPI:
         machine.netapi_pool = pool
     machine.pools[kind] = pool
+    machine_renew(machine.machine)
     return pool
+
+
+cdef void renew(machine_t *machine) noexcept nogil:
+    """What machine_renew says, with the lock."""
+    cdef uint32_t slow = machine.slow
+    cdef bint is_quick = machine.is_open and not machine.is_numbered
+    machine.quick[POOL_RAS] = machine.pools[POOL_RAS] if (
+        is_quick and not slow & (1 << POOL_RAS | SLOW_FAMILY << FAMILY_RAS)) else NULL
+    machine.quick[POOL_NETAPI] = machine.pools[POOL_NETAPI] if is_quick and not slow & 1 << POOL_NETAPI else NULL
+
+
+cdef void machine_renew(machine_t *machine) noexcept:
+    lock_with_gil(&machine.lock)
+    renew(machine)
+    os_unlock(&machine.lock)
 
 
 # ---- blocks -----------------------------------------------------------------------------------------
@@ -312,6 +341,7 @@ cdef bint pool_refuses(machine_t *machine, int kind) noexcept nogil:
         refusal.count -= 1
     if refusal.count == 0:
         machine.slow &= ~(<uint32_t>1 << kind)
+    renew(machine)
     os_unlock(&machine.lock)
     return is_refused
 
@@ -632,22 +662,41 @@ cdef void event_clear(event_t *event) noexcept nogil:
     event.is_set = 0
 
 
+cdef enum:
+    SLICE_NS = 50_000_000
+    BUSY_NS = 1_000_000
+
+
 cdef uint32_t event_wait(machine_t *machine, uint64_t handle, uint32_t timeout_ms) noexcept nogil:
     cdef event_t *event = event_locked(machine, handle)
-    cdef uint64_t until, now
+    cdef uint64_t until, now, due
     cdef uint32_t answer = 0
     if event == NULL:
         return 0xFFFFFFFF
     until = UINT64_MAX if timeout_ms == UINT32_MAX else os_clock_ns() + <uint64_t>timeout_ms * 1000000
     while not event.is_set and event.handle == handle:
-        now = 0 if until == UINT64_MAX else os_clock_ns()
+        now = os_clock_ns()
         if now >= until:
             answer = 0x102
             break
-        if until == UINT64_MAX:
-            os_wait(&event.condition, &event.lock)
+        if machine.clock.is_manual:
+            if until == UINT64_MAX:
+                os_wait(&event.condition, &event.lock)
+            else:
+                os_wait_ns(&event.condition, &event.lock, until - now)
+            continue
+        # A real clock is moved by who waits; what is added meanwhile is seen after a slice.
+        due = clock_next_ns(machine)
+        if due > now:
+            os_wait_ns(&event.condition, &event.lock, min(until, due, now + SLICE_NS) - now)
+            continue
+        os_unlock(&event.lock)
+        if not clock_run(machine, clock_now(machine)):
+            # Another thread moves it.
+            os_lock(&event.lock)
+            os_wait_ns(&event.condition, &event.lock, min(until, now + BUSY_NS) - now)
         else:
-            os_wait_ns(&event.condition, &event.lock, until - now)
+            os_lock(&event.lock)
     if event.handle != handle:
         answer = 0xFFFFFFFF
     elif answer == 0 and not event.is_manual_reset:
@@ -729,6 +778,21 @@ class _Unraisable:
 
 cdef bint callback_has_raised(machine_t *machine) noexcept nogil:
     return thread_state.raised != 0
+
+
+cdef void calls_begin(machine_t *machine) noexcept nogil:
+    thread_state.calling += 1
+    atomic_add_u64(&machine.calling, 1)
+
+
+cdef void calls_end(machine_t *machine) noexcept nogil:
+    cdef uint64_t now
+    thread_state.calling -= 1
+    while True:
+        now = atomic_load_u64(&machine.calling)
+        # A fork in between began to count anew.
+        if now == 0 or atomic_cas_u64(&machine.calling, now, now - 1):
+            return
 
 
 # ---- the clock --------------------------------------------------------------------------------------
@@ -819,6 +883,14 @@ cdef bint clock_run(machine_t *machine, uint64_t tick) noexcept nogil:
     clock.is_advancing = 0
     os_unlock(&clock.lock)
     return is_done
+
+
+cdef uint64_t clock_next_ns(machine_t *machine) noexcept nogil:
+    """When the next is due on a real clock, as os_clock_ns has it."""
+    cdef uint64_t tick = clock_next(machine)
+    if tick > UINT64_MAX // 125 - 3:
+        return UINT64_MAX
+    return machine.clock.began_ns + (tick * 125 + 2) // 3
 
 
 cdef uint64_t clock_next(machine_t *machine) noexcept nogil:
@@ -938,11 +1010,15 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     """The exception for a recorded bug check."""
     allocated = None
     freed = None
+    cdef int kind
     if bug.freed and bug.note.routine:
-        allocated = errors.BlockOwner(
-            routine_name(bug.note.routine), bug.note.sequence or None, tag_shown(bug.note.tag), bug.note.size)
+        kind = pool_kind_of(machine.machine, bug.freed)
+        tag = tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
+        allocated = errors.BlockOwner(routine_name(bug.note.routine), bug.note.sequence or None, tag, bug.note.size)
         if bug.note.freed_by:
             freed = routine_name(bug.note.freed_by)
+        elif bug.note.flags & NOTE_FREED:
+            freed = "the removal of its device"
     return errors.BugCheck(
         bug.code, (bug.parameters[0], bug.parameters[1], bug.parameters[2], bug.parameters[3]),
         routine=routine_name(bug.routine), device=bug.device or None, machine=machine, allocated=allocated, freed=freed)
@@ -970,6 +1046,21 @@ cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, 
 
 # ---- guests -----------------------------------------------------------------------------------------
 
+cdef void guest_call_begin(machine_t *machine) noexcept:
+    """The machine cannot be closed until guest_call_end: the routine that calls the guest goes on with it."""
+    lock_with_gil(&machine.lock)
+    machine.guest_calls += 1
+    os_unlock(&machine.lock)
+
+
+cdef void guest_call_end(machine_t *machine) noexcept:
+    lock_with_gil(&machine.lock)
+    # A fork in between began to count anew.
+    if machine.guest_calls != 0:
+        machine.guest_calls -= 1
+    os_unlock(&machine.lock)
+
+
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil:
     if machine.on_write == NULL:
         return 0
@@ -980,12 +1071,15 @@ cdef int guest_write_slow(machine_t *machine, uint64_t address, const void *data
     cdef object on_write = None if machine.on_write == NULL else <object>machine.on_write
     if on_write is None:
         return 0
+    guest_call_begin(machine)
     try:
         on_write(address, PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>size))
         return 0
     except BaseException as error:
         raised(machine, error, on_write)
         return -1
+    finally:
+        guest_call_end(machine)
 
 
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil:
@@ -997,6 +1091,7 @@ cdef int guest_read_slow(machine_t *machine, uint64_t address, void *data, uint6
     cdef Py_buffer view
     if on_read is None:
         return -1
+    guest_call_begin(machine)
     try:
         read = on_read(address, size)
         PyObject_GetBuffer(read, &view, PyBUF_SIMPLE)
@@ -1010,6 +1105,8 @@ cdef int guest_read_slow(machine_t *machine, uint64_t address, void *data, uint6
     except BaseException as error:
         raised(machine, error, on_read)
         return -1
+    finally:
+        guest_call_end(machine)
 
 
 # ---- machines as objects ----------------------------------------------------------------------------
@@ -1284,6 +1381,7 @@ cdef class MachineBase:
             self.machine.slow |= <uint32_t>1 << kind
         else:
             self.machine.slow &= ~(<uint32_t>1 << kind)
+        renew(self.machine)
         os_unlock(&self.machine.lock)
 
     def physical_address(self, address):
@@ -1364,10 +1462,12 @@ cdef class MachineBase:
             outer = callbacks_enter(self)
             try:
                 with nogil:
+                    calls_begin(self.machine)
                     is_done = clock_run(self.machine, until)
                     for family in range(FAMILIES):
                         if is_registered[family] and families[family].advanced != NULL:
                             families[family].advanced(self.machine)
+                    calls_end(self.machine)
             finally:
                 callbacks_leave(self, outer)
             if is_done:
@@ -1428,7 +1528,12 @@ cdef class MachineBase:
         ValueError
             It is the default machine.
         RuntimeError
-            Called from a callback of `advance`.
+            Called from a callback of `advance`, of a device, or of a Guest or its AddressSpace, or while another thread
+            is in `advance` or in a callback of the Guest; nothing happens.
+
+        Notes
+        -----
+        It waits for devices' callbacks that run in other threads.
         """
         if self.is_default:
             raise ValueError("the default machine cannot be closed; make a Machine() and close that")
@@ -1438,6 +1543,16 @@ cdef class MachineBase:
         if self.machine.clock.is_advancing and (
                 self.machine.clock.is_manual or self.machine.clock.advancing_thread == PyThread_get_thread_ident()):
             raise RuntimeError("a machine cannot be closed while it advances")
+        if thread_state.calling or PyThread_get_thread_ident() in self.parked:
+            raise RuntimeError("a machine cannot be closed while a callback runs that closes it")
+        if self.machine.guest_calls != 0:
+            raise RuntimeError("a machine cannot be closed while on_write or on_read of its Guest runs; close it when "
+                               "the routine that called it is through")
+        for pool in self.pools:
+            if pool is not None:
+                pool_idle_or_raise(<Pool>pool)
+        while atomic_load_u64(&self.machine.calling):
+            sleep(0.001)
         machine_shut(self)
 
 
@@ -1452,10 +1567,12 @@ cdef int machine_shut(MachineBase self) except -1:
     if self.is_shut:
         return 0
     self.is_shut = True
+    memset(machine.quick, 0, sizeof(machine.quick))
     for family in range(FAMILIES):
         if is_registered[family] and families[family].closing != NULL:
             families[family].closing(machine)
     machine.is_open = 0
+    machine_renew(machine)
     machine.clock.first = NULL
     handles_close(machine)
     for pool in self.pools:
@@ -1644,7 +1761,7 @@ cdef int address_of_argument(object value, uint64_t *address, PyObject **buffer)
                     f"not {type(value).__name__} ({value!r})")
 
 
-cdef uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFFF:
+cdef uint32_t dword_slow(object value, str name) except? 0xFFFFFFFF:
     cdef unsigned long long word
     if PyLong_CheckExact(value):
         word = PyLong_AsUnsignedLongLong(value)
@@ -1734,6 +1851,8 @@ cdef void child_begin() noexcept nogil:
             os_lock_init(&(<event_t *>slots[i].object).lock)
             os_condition_init(&(<event_t *>slots[i].object).condition)
     for i in range(machines_used):
+        machines[i].calling = 0
+        machines[i].guest_calls = 0
         if machines[i].is_open:
             for family in range(FAMILIES):
                 if is_registered[family] and families[family].forked != NULL:

@@ -66,9 +66,9 @@ cdef uint32_t netapi_get_dc(machine_t *machine, uint32_t wchar_bytes, const void
 cdef inline bint netapi_allocate_fast(machine_t *machine, uint32_t count, uint64_t *buffer, uint32_t *status
                                       ) noexcept nogil:
     """NetApiBufferAllocate where it is quickly done."""
-    cdef pool_t *pool = machine.pools[POOL_NETAPI]
+    cdef pool_t *pool = machine.quick[POOL_NETAPI]
     cdef uint64_t address
-    if rarely(buffer == NULL or pool == NULL or machine.slow & NETAPI_SLOW or machine.is_numbered):
+    if rarely(pool == NULL or buffer == NULL):
         return False
     address = heap_alloc_fast(heap_now(pool), pool, count)
     if rarely(address == 0):
@@ -80,10 +80,12 @@ cdef inline bint netapi_allocate_fast(machine_t *machine, uint32_t count, uint64
 
 cdef inline bint netapi_free_fast(machine_t *machine, uint64_t buffer, uint32_t *status) noexcept nogil:
     """NetApiBufferFree where it is quickly done."""
-    cdef pool_t *pool = machine.pools[POOL_NETAPI]
+    cdef pool_t *pool = machine.quick[POOL_NETAPI]
     status[0] = 0
     return pool != NULL and heap_free_fast(heap_now(pool), pool, buffer)
 
+
+# Both halves in one, for Cython and ctypes: the doors of C jump to the second.
 
 cdef inline uint32_t netapi_allocate(machine_t *machine, uint32_t count, uint64_t *buffer) noexcept nogil:
     """NetApiBufferAllocate."""

@@ -21,10 +21,10 @@ from pybuf._machine cimport (
     ROUTINE_NetQueryDisplayInformation, ROUTINE_NetServerEnum, ROUTINE_NetServerGetInfo, ROUTINE_NetShareEnum,
     ROUTINE_NetUserEnum, ROUTINE_NetUserGetInfo, ROUTINE_NetUserGetLocalGroups, ROUTINE_NetWkstaGetInfo,
     ROUTINE_NetWkstaTransportEnum, ROUTINE_NetWkstaUserGetInfo, address_of_argument,
-    callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t,
-    family_register, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
-    machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_two, result_put, status_object,
-    unsigned_of_argument,
+    callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t, family_register, guest_call_begin,
+    guest_call_end, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
+    machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_again, result_hand_over,
+    result_of_two, result_put, status_object, status_zero, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_unlock, rarely
 from pybuf._status cimport (
@@ -152,8 +152,10 @@ cdef object allocate(MachineBase machine, uint32_t count, uint32_t routine, PyOb
     """(status, buffer) of a new block."""
     cdef Pool pool = machine.netapi_pool
     cdef PyObject *made
-    cdef object buffer
     cdef int refusal = 0
+    # Made first: what fails after a block is there would lose it.
+    cdef object result = result_again(kept, 2)
+    result_put(<PyObject *>result, 0, <object>status_zero(SPACE_NET))
     if rarely(pool is None):
         pool = machine_pool(machine, POOL_NETAPI)
     made = NULL if is_refused(machine.machine) else buffer_take(pool, count, &refusal)
@@ -161,11 +163,10 @@ cdef object allocate(MachineBase machine, uint32_t count, uint32_t routine, PyOb
         if refusal == REFUSAL_CLOSED:
             machine_is_open_or_raise(machine)
         return status_object(SPACE_NET, ERROR_NOT_ENOUGH_MEMORY), None
-    buffer = <object>made
-    Py_DECREF(made)
     if rarely(machine.machine.is_numbered):
-        note_write(machine.machine, POOL_NETAPI, buffer_address(<Buffer>buffer), count, routine, 0, 0, True)
-    return result_of_two(kept, status_object(SPACE_NET, 0), buffer)
+        note_write(machine.machine, POOL_NETAPI, buffer_address(<Buffer>made), count, routine, 0, 0, True)
+    result_hand_over(<PyObject *>result, 1, made)
+    return result
 
 
 def NetApiBufferAllocate(n):
@@ -174,14 +175,14 @@ def NetApiBufferAllocate(n):
     Parameters
     ----------
     n : int
-        Bytes; 0 makes a block of its own. Modulo 2**32.
+        In: bytes; 0 makes a block of its own. Modulo 2**32.
 
     Returns
     -------
     status : NetStatus
         NERR_Success; or ERROR_NOT_ENOUGH_MEMORY: the machine has no room for it, or was told to refuse.
     buffer : Buffer or None
-        The block, `n` bytes that are what they happen to be; None unless NERR_Success.
+        Out: the block, `n` bytes that are what they happen to be; None unless NERR_Success.
 
     Raises
     ------
@@ -206,14 +207,14 @@ def NetapipBufferAllocate(n):
     Parameters
     ----------
     n : int
-        Bytes; 0 makes a block of its own. Modulo 2**32.
+        In: bytes; 0 makes a block of its own. Modulo 2**32.
 
     Returns
     -------
     status : NetStatus
         As NetApiBufferAllocate: NERR_Success or ERROR_NOT_ENOUGH_MEMORY.
     buffer : Buffer or None
-        The block; None unless NERR_Success.
+        Out: the block; None unless NERR_Success.
 
     Notes
     -----
@@ -230,7 +231,7 @@ def NetApiBufferFree(b):
     Parameters
     ----------
     b : Buffer, int or None
-        The block, or its address.
+        In: the block, or its address.
 
     Returns
     -------
@@ -298,9 +299,9 @@ def NetApiBufferReallocate(old, n):
     Parameters
     ----------
     old : Buffer, int or None
-        The block, or its address. None (NULL) allocates, as NetApiBufferAllocate does, unless `n` is 0.
+        In: the block, or its address. None (NULL) allocates, as NetApiBufferAllocate does, unless `n` is 0.
     n : int
-        Bytes; 0 frees the block. Modulo 2**32.
+        In: bytes; 0 frees the block. Modulo 2**32.
 
     Returns
     -------
@@ -308,8 +309,8 @@ def NetApiBufferReallocate(old, n):
         NERR_Success. ERROR_NOT_ENOUGH_MEMORY: no room; the old block is as it was. ERROR_INVALID_PARAMETER: `old` is no
         live block of these two functions, perhaps one that an enumeration answered; nothing happens.
     buffer : Buffer or None
-        The block, always another Buffer; the old one is dead, even where the address is the same. The bytes up to the
-        smaller size are kept. None if `n` is 0, or unless NERR_Success.
+        Out: the block, always another Buffer; the old one is dead, even where the address is the same. The bytes up to
+        the smaller size are kept. None if `n` is 0, or unless NERR_Success.
 
     Raises
     ------
@@ -317,6 +318,8 @@ def NetApiBufferReallocate(old, n):
         Views of the old Buffer are alive; nothing happens. C and ctypes answer ERROR_INVALID_PARAMETER.
     TypeError, OverflowError, ValueError
         As NetApiBufferAllocate and NetApiBufferFree.
+    Exception
+        What on_copy of the guest's AddressSpace raised; nothing happens. C and ctypes answer ERROR_NOT_ENOUGH_MEMORY.
 
     Notes
     -----
@@ -352,28 +355,40 @@ def NetApiBufferReallocate(old, n):
         raise BufferError(views_are_alive("NetApiBufferReallocate", address))
     if verdict != VERDICT_LIVE:
         return status_object(SPACE_NET, ERROR_INVALID_PARAMETER), None
-    return (status_object(SPACE_NET, 0), None) if count == 0 else moved(machine, address, count)
+    return (status_object(SPACE_NET, 0), None) if count == 0 else moved(machine, address, held, count)
 
 
-cdef object moved(MachineBase machine, uint64_t old, uint32_t count):
+cdef object moved(MachineBase machine, uint64_t old, PyObject *held, uint32_t count):
     """(status, buffer) of a new block with the bytes of an old one, which is free then."""
     cdef Pool pool = machine.netapi_pool
     cdef uint64_t size = pool_size_of(pool_engine(pool), old)
     cdef uint64_t address
+    cdef object old_buffer = None if held == NULL else <object>held
+    cdef int verdict
     status, buffer = allocate(machine, count, ROUTINE_NetApiBufferReallocate, &reallocated)
-    if buffer is not None:
-        size = min(size, <uint64_t>count)
-        address = buffer_address(<Buffer>buffer)
-        try:
-            if machine.machine.is_guest:
-                if machine.memory.space.on_copy is not None:
-                    machine.memory.space.on_copy(old, address, size)
-            else:
-                memcpy(<void *>address, <const void *>old, size)
-        except BaseException:
-            buffer_give(pool, <Buffer>buffer, 0)
-            raise
-        address_give(pool, old, 0)
+    if buffer is None:
+        return status, None
+    size = min(size, <uint64_t>count)
+    address = buffer_address(<Buffer>buffer)
+    try:
+        if not machine.machine.is_guest:
+            memcpy(<void *>address, <const void *>old, size)
+        elif machine.memory.space.on_copy is not None:
+            guest_call_begin(machine.machine)
+            try:
+                machine.memory.space.on_copy(address, old, size)
+            finally:
+                guest_call_end(machine.machine)
+    except BaseException:
+        buffer_give(pool, <Buffer>buffer, 0)
+        raise
+    # on_copy may have done anything to either block.
+    verdict = address_give(pool, old, 0) if old_buffer is None else buffer_give(pool, <Buffer>old_buffer, 0)
+    if verdict != VERDICT_LIVE:
+        buffer_give(pool, <Buffer>buffer, 0)
+        if verdict == VERDICT_EXPORTED:
+            raise BufferError(views_are_alive("NetApiBufferReallocate", old))
+        return status_object(SPACE_NET, ERROR_INVALID_PARAMETER), None
     return status, buffer
 
 
@@ -383,14 +398,14 @@ def NetApiBufferSize(b):
     Parameters
     ----------
     b : Buffer, int or None
-        The block, or its address.
+        In: the block, or its address.
 
     Returns
     -------
     status : NetStatus
         NERR_Success; or ERROR_INVALID_PARAMETER: it is None (NULL), or no live block of these of the current machine.
     size : int or None
-        Bytes, just as many as were asked for; None unless NERR_Success.
+        Out: bytes, just as many as were asked for; None unless NERR_Success.
 
     Raises
     ------

@@ -11,6 +11,7 @@ cdef enum:
     KIND_TEXT = 1
     KIND_BYTES = 2
     KIND_GUID = 3
+    KIND_WHOLE = 4
     MEMBERS_MAX = 32
     STRUCTS_MAX = 64
     TABLES_MAX = 17
@@ -251,7 +252,7 @@ cdef int table_make(table_t *table, str columns, list rows, Heaps heaps) except 
             if kind == KIND_NUMBER:
                 cell.number = <uint32_t>int(value)
             elif value is not None:
-                if kind == KIND_TEXT:
+                if kind == KIND_TEXT or kind == KIND_WHOLE:
                     cell.number, cell.bytes, cell.wide, cell.wide_bytes = heaps.put_text(value)
                 else:
                     cell.number = len(heaps.narrow)
@@ -496,7 +497,7 @@ cdef uint64_t tail_after(const call_t *call, const struct_t *layout, const cell_
     for i in range(layout.count):
         member = &layout.members[i]
         cell = &row[member.column]
-        if member.kind == KIND_TEXT:
+        if member.kind == KIND_TEXT or member.kind == KIND_WHOLE:
             tail += text_bytes_of(call, cell)
         elif member.kind == KIND_BYTES and cell.bytes != 0:
             # The count lies before them, for who reads a block back.
@@ -520,6 +521,11 @@ cdef uint64_t row_write(const call_t *call, const struct_t *layout, const cell_t
             continue
         if member.kind == KIND_GUID:
             memcpy(at + member.offsets[call.width], call.network.narrow + cell.number, 16)
+            continue
+        if member.kind == KIND_WHOLE:
+            size = text_bytes_of(call, cell)
+            memcpy(block + tail, heap_at(call, cell.number, cell.wide, call.wchar_bytes), size)
+            tail += size
             continue
         pointer = 0
         if cell.bytes != 0:
@@ -568,6 +574,7 @@ cdef uint32_t pack(const call_t *call, const table_t *table, uint32_t number, co
     cdef bint is_all = wanted.mask == ANY and wanted.key == ANY
     cdef char *block
     cdef note_t *note
+    cdef uint64_t sequence
     for row in range(wanted.first, wanted.last):
         if not is_all and not is_selected(table, wanted, row):
             continue
@@ -615,14 +622,15 @@ cdef uint32_t pack(const call_t *call, const table_t *table, uint32_t number, co
     note = note_write(machine, POOL_PRODUCED, address, after, call.routine, number, 0, True)
     if note != NULL:
         note.extra = count | (NOTE_WIDE if call.wchar_bytes == 4 else 0) | (NOTE_NARROW if call.width else 0)
+    sequence = 0 if note == NULL else note.sequence
+    left = 0
     if machine.is_guest:
         left = guest_write(machine, address, block, after) != 0
         free(block)
-        if left or note == NULL:
+    if left or note == NULL:
+        # Unless on_write freed it, and the address is another block's.
+        if note == NULL or note.sequence == sequence:
             pool_free_ex(pool, address, 0)
-            return ERROR_NOT_ENOUGH_MEMORY
-    elif note == NULL:
-        pool_free_ex(pool, address, 0)
         return ERROR_NOT_ENOUGH_MEMORY
     buffer[0] = address
     return ERROR_MORE_DATA if all_count > count else NERR_Success
@@ -765,7 +773,7 @@ cdef list entries_read(const char *block, uint64_t size, uint64_t base, const no
     cdef object entry, value
     cdef list entries
     cdef bint was_enabled
-    if count > size // layout.sizes[width]:
+    if layout.sizes[width] != 0 and count > size // layout.sizes[width]:
         count = <uint32_t>(size // layout.sizes[width])
     for j in range(layout.count):
         numbers[j] = NULL
@@ -786,6 +794,8 @@ cdef list entries_read(const char *block, uint64_t size, uint64_t base, const no
                         numbers[j] = <PyObject *>value
                     else:
                         value = <object>numbers[j]
+                elif member.kind == KIND_WHOLE:
+                    value = text_read(block, size, 0, wchar_bytes)
                 elif member.kind == KIND_GUID:
                     value = UUID(bytes_le=at[member.offsets[width]:member.offsets[width] + 16])
                 else:
@@ -873,7 +883,7 @@ cdef class NetBuffer(Reference):
     bytes of the block; views of it are to be released before the block is freed.
     """
 
-    cdef Buffer buffer
+    cdef Buffer buffer          # None: on_write freed the block before it was answered
     cdef MachineBase machine
     cdef uint64_t given
     cdef readonly str struct
@@ -883,15 +893,19 @@ cdef class NetBuffer(Reference):
         raise TypeError("a NetBuffer is made by the NetApi functions; address.entries() reads one by its address")
 
     cdef uint64_t number(self) except? 0:
-        return self.given
+        # Without a Buffer to tell that it is dead, an address of nobody's.
+        return 1 if self.buffer is None else self.given
 
     cdef PyObject *held(self) noexcept:
-        return <PyObject *>self.buffer
+        return NULL if self.buffer is None else <PyObject *>self.buffer
+
+    cdef bint is_dead(self) noexcept:
+        return self.buffer is None or buffer_address(self.buffer) == 0
 
     @property
     def address(self):
         """Where the block is; None once it was freed."""
-        return None if buffer_address(self.buffer) == 0 else self.given
+        return None if self.is_dead() else self.given
 
     @property
     def size(self):
@@ -904,7 +918,8 @@ cdef class NetBuffer(Reference):
         return self.note().extra & (NOTE_WIDE - 1)
 
     cdef note_t *note(self) except NULL:
-        if buffer_address(self.buffer) == 0:
+        machine_is_open_or_raise(self.machine)
+        if self.is_dead():
             raise ValueError(f"the block at {self.given:#x} was freed")
         return produced_note(self.machine, self.given)
 
@@ -917,25 +932,29 @@ cdef class NetBuffer(Reference):
 
     @property
     def dtype(self):
-        """What numpy.dtype takes for a structure: names, formats, offsets and itemsize; pointers are integers."""
-        cdef uint32_t width = 1 if self.note().extra & NOTE_NARROW else 0
+        """What numpy.dtype takes for a structure: names, formats, offsets and itemsize; pointers are integers. For a
+        name alone, for one of its characters."""
+        cdef uint32_t extra = self.note().extra
+        cdef uint32_t width = 1 if extra & NOTE_NARROW else 0
+        cdef uint32_t character = 4 if extra & NOTE_WIDE else 2
         layout = STRUCTS[self.struct]
-        formats = {KIND_NUMBER: "<u4", KIND_GUID: "V16"}
+        formats = {KIND_NUMBER: "<u4", KIND_GUID: "V16", KIND_WHOLE: f"<u{character}"}
         return {
             "names": [member.name for member in layout.members],
             "formats": [formats.get(member.kind, "<u4" if width else "<u8") for member in layout.members],
             "offsets": [member.offsets[width] for member in layout.members],
-            "itemsize": layout.sizes[width],
+            "itemsize": layout.sizes[width] or character,
         }
 
     def __len__(self):
         return self.size
 
     def __getbuffer__(self, Py_buffer *view, int flags):
+        self.note()
         PyObject_GetBuffer(self.buffer, view, flags)
 
     def __repr__(self):
-        if buffer_address(self.buffer) == 0:
+        if self.is_dead():
             return f"<NetBuffer of {self.struct}, freed>"
         return f"<NetBuffer of {self.count} {self.struct}, {self.size} bytes at {self.given:#x}>"
 
@@ -984,18 +1003,18 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
     Parameters
     ----------
     server : None
-        Reserved.
+        In: reserved.
     level : int
-        100: SERVER_INFO_100, platform and name; 101: SERVER_INFO_101, version, type and comment as well.
+        In: 100: SERVER_INFO_100, platform and name; 101: SERVER_INFO_101, version, type and comment as well.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. One structure is
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. One structure is
         answered in any case, and none in part.
     type : int
-        SV_TYPE_* of the servers that are looked for, any of them; 0xFFFFFFFF: all; 0x80000000: the domains instead.
+        In: SV_TYPE_* of the servers that are looked for, any of them; 0xFFFFFFFF: all; 0x80000000: the domains instead.
     domain : str or None
-        The NetBIOS name of a domain; None: the computer's own.
+        In: the NetBIOS name of a domain; None: the computer's own.
     resume : int or None
-        Reserved: 0 or None.
+        In and out: reserved: 0 or None.
 
     Returns
     -------
@@ -1007,14 +1026,14 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
         that domain. NERR_RemoteErr: the domain's browser fails. ERROR_ACCESS_DENIED: the domain refuses the caller.
         ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and their strings, in one block for NetApiBufferFree; None without any: no server matches, which
-        is a success, or the call failed.
+        Out: the structures and their strings, in one block for NetApiBufferFree; None without any: no server matches,
+        which is a success, or the call failed.
     read : int
-        Structures in it.
+        Out: structures in it.
     total : int
-        Servers that match.
+        Out: servers that match.
     resume : int or None
-        As it was given.
+        Out: as it was given.
 
     Raises
     ------
@@ -1022,11 +1041,15 @@ def NetServerEnum(server, level, prefmaxlen, type, domain, resume):
         An argument is of the wrong kind, or more than one wrap away from 32 bits.
     ValueError
         The machine is closed, or a text has a NUL character.
+    Exception
+        What on_write of the machine's Guest raised; the block is freed. Through C and ctypes that is
+        ERROR_NOT_ENOUGH_MEMORY.
 
     Notes
     -----
-    No membership of a group is needed. In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr,
-    entriesread or totalentries; unless a call succeeds, *bufptr is NULL and the counts are 0.
+    No membership of a group is needed. Any thread may call at any time; a call sees the network of its beginning.
+    In C and through ctypes ERROR_INVALID_PARAMETER is answered for a NULL bufptr, entriesread or totalentries; unless a
+    call succeeds, *bufptr is NULL and the counts are 0.
 
     Source: lmserver.h, https://learn.microsoft.com/windows/win32/api/lmserver/nf-lmserver-netserverenum
     """
@@ -1548,18 +1571,18 @@ def NetServerGetInfo(server, level):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        100, 101 or 102: SERVER_INFO_100, 101 or 102.
+        In: 100, 101 or 102: SERVER_INFO_100, 101 or 102.
 
     Returns
     -------
     status : NetStatus
-        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or ill-
-        formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and
-        no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or
+        ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively,
+        and no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1591,18 +1614,18 @@ def NetWkstaGetInfo(server, level):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        100, 101 or 102: WKSTA_INFO_100, 101 or 102.
+        In: 100, 101 or 102: WKSTA_INFO_100, 101 or 102.
 
     Returns
     -------
     status : NetStatus
-        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or ill-
-        formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and
-        no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
+        NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_NAME: `server` is backslashes only, or
+        ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_ACCESS_DENIED: the caller is not logged on interactively,
+        and no Administrator or Operator. At level 102 being logged on is not enough. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1634,9 +1657,9 @@ def NetWkstaUserGetInfo(server, level):
     Parameters
     ----------
     server : None
-        Reserved.
+        In: reserved.
     level : int
-        0, 1 or 1101: WKSTA_USER_INFO_0, 1 or 1101.
+        In: 0, 1 or 1101: WKSTA_USER_INFO_0, 1 or 1101.
 
     Returns
     -------
@@ -1644,7 +1667,7 @@ def NetWkstaUserGetInfo(server, level):
         NERR_Success. ERROR_INVALID_LEVEL: another level. ERROR_INVALID_PARAMETER: `server` is not None.
         NERR_WkstaNotStarted: the workstation service does not run. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1676,14 +1699,14 @@ def NetWkstaTransportEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0: WKSTA_TRANSPORT_INFO_0.
+        In: 0: WKSTA_TRANSPORT_INFO_0.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1694,13 +1717,13 @@ def NetWkstaTransportEnum(server, level, prefmaxlen, resume):
         ERROR_NOT_SUPPORTED: the server does not support the request. ERROR_NETWORK_UNREACHABLE: it has no network
         adapter. ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1738,17 +1761,17 @@ def NetUserEnum(server, level, filter, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0, 1, 2, 3, 10, 11 or 20: USER_INFO_ of that number.
+        In: 0, 1, 2, 3, 10, 11 or 20: USER_INFO_ of that number.
     filter : int
-        Types of accounts, any of them: 1 temporary duplicates, 2 normal ones, 8, 0x10, 0x20 those of domains,
+        In: types of accounts, any of them: 1 temporary duplicates, 2 normal ones, 8, 0x10, 0x20 those of domains,
         workstations and servers; 0: all.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1759,13 +1782,13 @@ def NetUserEnum(server, level, filter, prefmaxlen, resume):
         is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1803,11 +1826,11 @@ def NetUserGetInfo(server, user, level):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     user : str
-        The user's name.
+        In: the user's name.
     level : int
-        0, 1, 2, 3, 4, 10, 11, 20, 23 or 24: USER_INFO_ of that number.
+        In: 0, 1, 2, 3, 4, 10, 11, 20, 23 or 24: USER_INFO_ of that number.
 
     Returns
     -------
@@ -1817,7 +1840,7 @@ def NetUserGetInfo(server, user, level):
         not logged on interactively, and no Administrator or Operator. NERR_UserNotFound: there is no such user.
         ERROR_INVALID_PARAMETER: `user` is None. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: the structure and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------
@@ -1851,14 +1874,14 @@ def NetShareEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0, 1, 2, 502 or 503: SHARE_INFO_ of that number.
+        In: 0, 1, 2, 502 or 503: SHARE_INFO_ of that number.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1869,13 +1892,13 @@ def NetShareEnum(server, level, prefmaxlen, resume):
         logged on interactively, and no Administrator or Operator. That is asked at levels 2, 502 and 503 alone.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1912,14 +1935,14 @@ def NetLocalGroupEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0 or 1: LOCALGROUP_INFO_0 or 1.
+        In: 0 or 1: LOCALGROUP_INFO_0 or 1.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1930,13 +1953,13 @@ def NetLocalGroupEnum(server, level, prefmaxlen, resume):
         is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -1974,16 +1997,16 @@ def NetLocalGroupGetMembers(server, group, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     group : str
-        The local group's name.
+        In: the local group's name.
     level : int
-        0 to 3: LOCALGROUP_MEMBERS_INFO_ of that number.
+        In: 0 to 3: LOCALGROUP_MEMBERS_INFO_ of that number.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -1995,13 +2018,13 @@ def NetLocalGroupGetMembers(server, group, level, prefmaxlen, resume):
         NERR_GroupNotFound: there is no such local group. ERROR_INVALID_PARAMETER: no such resume handle was answered.
         So is a `group` of None. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -2041,14 +2064,14 @@ def NetGroupEnum(server, level, prefmaxlen, resume):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        0, 1 or 2: GROUP_INFO_0, 1 or 2.
+        In: 0, 1 or 2: GROUP_INFO_0, 1 or 2.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
     resume : int or None
-        0 to begin, then what the call before answered; None: it is not to be resumed.
+        In and out: 0 to begin, then what the call before answered; None: it is not to be resumed.
 
     Returns
     -------
@@ -2059,13 +2082,13 @@ def NetGroupEnum(server, level, prefmaxlen, resume):
         ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_INVALID_PARAMETER: no such resume handle was answered. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        Structures from where `resume` begins.
+        Out: structures from where `resume` begins.
     resume : int or None
-        What continues after them; 0 at the end; as it was given on failure.
+        Out: what continues after them; 0 at the end; as it was given on failure.
 
     Raises
     ------
@@ -2103,16 +2126,16 @@ def NetUserGetLocalGroups(server, user, level, flags, prefmaxlen):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     user : str
-        The user's name.
+        In: the user's name.
     level : int
-        0: LOCALGROUP_USERS_INFO_0.
+        In: 0: LOCALGROUP_USERS_INFO_0.
     flags : int
-        0; 1 (LG_INCLUDE_INDIRECT): local groups that a global group of the user's is in, too.
+        In: 0; 1 (LG_INCLUDE_INDIRECT): local groups that a global group of the user's is in, too.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
 
     Returns
     -------
@@ -2124,11 +2147,11 @@ def NetUserGetLocalGroups(server, user, level, flags, prefmaxlen):
         NERR_UserNotFound: there is no such user. ERROR_INVALID_FLAGS: other flags. ERROR_INVALID_PARAMETER: `user` is
         None. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The structures and what they point to, in one block for NetApiBufferFree; None without any.
+        Out: the structures and what they point to, in one block for NetApiBufferFree; None without any.
     read : int or None
-        Structures in it.
+        Out: structures in it.
     total : int or None
-        The local groups.
+        Out: the local groups.
 
     Raises
     ------
@@ -2166,16 +2189,16 @@ def NetQueryDisplayInformation(server, level, index, requested, prefmaxlen):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
     level : int
-        1: NET_DISPLAY_USER; 2: NET_DISPLAY_MACHINE; 3: NET_DISPLAY_GROUP.
+        In: 1: NET_DISPLAY_USER; 2: NET_DISPLAY_MACHINE; 3: NET_DISPLAY_GROUP.
     index : int
-        0 to begin, then `next_index` of the last entry.
+        In: 0 to begin, then `next_index` of the last entry.
     requested : int
-        Entries; more than 100 count as 100.
+        In: entries; more than 100 count as 100.
     prefmaxlen : int
-        Bytes that the structures and their strings should have at most; -1: as many as there are. None is answered in
-        part.
+        In: bytes that the structures and their strings should have at most; -1: as many as there are. None is answered
+        in part.
 
     Returns
     -------
@@ -2186,9 +2209,9 @@ def NetQueryDisplayInformation(server, level, index, requested, prefmaxlen):
         is ill-formed. ERROR_ACCESS_DENIED: the caller is not logged on interactively, and no Administrator or Operator.
         ERROR_NOT_ENOUGH_MEMORY: no room.
     count : int
-        Structures in the block.
+        Out: structures in the block.
     buffer : NetBuffer or None
-        The structures and their strings, in one block for NetApiBufferFree; None without any.
+        Out: the structures and their strings, in one block for NetApiBufferFree; None without any.
 
     Raises
     ------
@@ -2225,7 +2248,7 @@ def NetGetJoinInformation(server):
     Parameters
     ----------
     server : str or None
-        The computer, with or without two backslashes; None or "": this one.
+        In: the computer, with or without two backslashes; None or "": this one.
 
     Returns
     -------
@@ -2233,9 +2256,9 @@ def NetGetJoinInformation(server):
         NERR_Success. ERROR_INVALID_NAME: `server` is backslashes only, or ill-formed. ERROR_BAD_NETPATH: it is not
         known. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        The name, for NetApiBufferFree; its one entry has the member `name`. None unless NERR_Success.
+        Out: the name, for NetApiBufferFree; its one entry has the member `name`. None unless NERR_Success.
     kind : NETSETUP_JOIN_STATUS or None
-        What the name is; None unless NERR_Success.
+        Out: what the name is; None unless NERR_Success.
 
     Raises
     ------
@@ -2268,15 +2291,15 @@ def DsGetDcNameW(computer, domain, guid, site, flags):
     Parameters
     ----------
     computer : str or None
-        The computer that is to look, with or without two backslashes; None: this one.
+        In: the computer that is to look, with or without two backslashes; None: this one.
     domain : str or None
-        The domain, by either of its names; None: the computer's own.
+        In: the domain, by either of its names; None: the computer's own.
     guid : uuid.UUID, bytes or None
-        The domain's GUID, by which it is found if it is by no name.
+        In: the domain's GUID, by which it is found if it is by no name.
     site : str or None
-        The site; not to be given with DS_TRY_NEXTCLOSEST_SITE.
+        In: the site; not to be given with DS_TRY_NEXTCLOSEST_SITE.
     flags : int
-        DS_*; those that contradict each other are refused.
+        In: DS_*; those that contradict each other are refused.
 
     Returns
     -------
@@ -2285,7 +2308,7 @@ def DsGetDcNameW(computer, domain, guid, site, flags):
         `computer` is ill-formed. ERROR_BAD_NETPATH: it is not known. ERROR_INVALID_DOMAINNAME: `domain` is ill-formed.
         ERROR_NO_SUCH_DOMAIN: no controller is known of it. ERROR_NOT_ENOUGH_MEMORY: no room.
     buffer : NetBuffer or None
-        A DOMAIN_CONTROLLER_INFOW and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
+        Out: a DOMAIN_CONTROLLER_INFOW and its strings, in one block for NetApiBufferFree; None unless NERR_Success.
 
     Raises
     ------

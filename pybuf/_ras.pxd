@@ -69,8 +69,8 @@ cdef inline session_t *ras_own_session(machine_t *machine) noexcept nogil:
     return &own_sessions[machine.number]
 
 
-cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil
-cdef uint32_t ras_free_buffer_slow(session_t *session, uint64_t buffer) noexcept nogil
+cdef uint32_t ras_get_buffer(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil
+cdef uint32_t ras_free_buffer(session_t *session, uint64_t buffer) noexcept nogil
 cdef uint32_t ras_send_buffer(session_t *session, uint64_t port, uint64_t buffer, uint32_t size) noexcept nogil
 cdef uint32_t ras_receive_buffer(session_t *session, uint64_t port, uint64_t buffer, uint32_t *size,
                                  uint32_t timeout_ms, uint64_t event) noexcept nogil
@@ -79,20 +79,15 @@ cdef uint32_t ras_set_comm_settings(session_t *session, uint64_t port, const voi
                                     ) noexcept nogil
 
 
-# The first halves of the two that are called most: they make no call, and answer False where one is needed. They need
-# not look whether the session is live: a machine that is closed has no pools, an ended session a machine without any,
-# and one with sessions is watched.
+# The two that are called most, in a machine's own session, where nothing stands in the way: they make no call, and
+# answer False where the whole routine is to be asked.
 
-cdef inline bint ras_get_buffer_fast(session_t *session, uint64_t *buffer, uint32_t *size, uint32_t *status
+cdef inline bint ras_get_buffer_fast(machine_t *machine, uint64_t *buffer, uint32_t *size, uint32_t *status
                                      ) noexcept nogil:
     """RasGetBuffer where it is quickly done."""
-    cdef machine_t *machine = session.machine
-    cdef pool_t *pool
+    cdef pool_t *pool = machine.quick[POOL_RAS]
     cdef uint64_t address
-    if rarely(buffer == NULL or size == NULL):
-        return False
-    pool = machine.pools[POOL_RAS]
-    if rarely(size[0] > RAS_BUFFER_MAX or pool == NULL or machine.slow & (RAS_REFUSES | RAS_WATCHES)):
+    if rarely(pool == NULL or buffer == NULL or size == NULL or size[0] > RAS_BUFFER_MAX):
         return False
     address = heap_alloc_fast(heap_now(pool), pool, size[0])
     if rarely(address == 0):
@@ -102,28 +97,8 @@ cdef inline bint ras_get_buffer_fast(session_t *session, uint64_t *buffer, uint3
     return True
 
 
-cdef inline bint ras_free_buffer_fast(session_t *session, uint64_t buffer, uint32_t *status) noexcept nogil:
+cdef inline bint ras_free_buffer_fast(machine_t *machine, uint64_t buffer, uint32_t *status) noexcept nogil:
     """RasFreeBuffer where it is quickly done."""
-    cdef machine_t *machine = session.machine
-    cdef pool_t *pool
-    if rarely(machine.slow & RAS_WATCHES):
-        return False
-    pool = machine.pools[POOL_RAS]
+    cdef pool_t *pool = machine.quick[POOL_RAS]
     status[0] = 0
     return pool != NULL and heap_free_fast(heap_now(pool), pool, buffer)
-
-
-cdef inline uint32_t ras_get_buffer(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil:
-    """RasGetBuffer."""
-    cdef uint32_t status
-    if ras_get_buffer_fast(session, buffer, size, &status):
-        return status
-    return ras_get_buffer_slow(session, buffer, size)
-
-
-cdef inline uint32_t ras_free_buffer(session_t *session, uint64_t buffer) noexcept nogil:
-    """RasFreeBuffer."""
-    cdef uint32_t status
-    if ras_free_buffer_fast(session, buffer, &status):
-        return status
-    return ras_free_buffer_slow(session, buffer)

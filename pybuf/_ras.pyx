@@ -17,9 +17,9 @@ from pybuf._machine cimport (
     callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, clock_wake,
     clock_waker_set, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t,
     family_register, first_machine, guest_read, guest_write, handle_close, handle_find, handle_open, lock_with_gil,
-    machine_is_open_or_raise, machine_now, machine_pool, machine_shared, machine_t, machine_thread_enter,
-    machine_thread_entered, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_three, result_of_two,
-    status_object, unsigned_of_argument,
+    machine_is_open_or_raise, machine_now, machine_pool, machine_renew, machine_shared, machine_t,
+    machine_thread_enter, machine_thread_entered, note_at, note_t, note_write, pool_kind_of, pool_refuses,
+    result_again, result_hand_over, result_of_two, result_put, status_object, status_zero, unsigned_of_argument,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_trylock, os_unlock, rarely
 from pybuf._status cimport (
@@ -110,7 +110,7 @@ cdef inline bint is_noted(machine_t *machine) noexcept nogil:
     return machine.slow & RAS_WATCHES
 
 
-cdef uint32_t ras_get_buffer_slow(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil:
+cdef uint32_t ras_get_buffer(session_t *session, uint64_t *buffer, uint32_t *size) noexcept nogil:
     cdef machine_t *machine = session.machine
     cdef pool_t *pool
     cdef uint64_t address
@@ -196,7 +196,7 @@ cdef bint block_of(session_t *session, uint64_t address, uint64_t *size) noexcep
     return (0 if note == NULL else note.owner) == session.slot
 
 
-cdef uint32_t ras_free_buffer_slow(session_t *session, uint64_t buffer) noexcept nogil:
+cdef uint32_t ras_free_buffer(session_t *session, uint64_t buffer) noexcept nogil:
     cdef machine_t *machine = session.machine
     cdef pool_t *pool
     cdef uint32_t status = keeper(session, buffer)
@@ -672,6 +672,9 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
     cdef object buffer
     cdef bint is_kept
     cdef int refusal = 0
+    # Made first: what fails after a block is there would lose it.
+    cdef object result = result_again(&got, 3)
+    result_put(<PyObject *>result, 0, <object>status_zero(SPACE_RAS))
     if rarely(pool is None):
         pool = machine_pool(machine, POOL_RAS)
     if rarely(wanted > RAS_BUFFER_MAX):
@@ -684,17 +687,18 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
         if refusal == REFUSAL_CLOSED:
             machine_is_open_or_raise(machine)
         return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
-    buffer = <object>taken
-    Py_DECREF(taken)
     if rarely(is_noted(machine.machine)):
         lock_with_gil(&services[machine.machine.number].lock)
-        is_kept = block_keep(session, machine.machine, buffer_address(<Buffer>buffer), wanted)
+        is_kept = block_keep(session, machine.machine, buffer_address(<Buffer>taken), wanted)
         os_unlock(&services[machine.machine.number].lock)
         if not is_kept:
+            buffer = <object>taken
+            Py_DECREF(taken)
             buffer_give(pool, <Buffer>buffer, FREE_DEFER)
             return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
-    return result_of_three(&got, status_object(SPACE_RAS, 0), buffer,
-                           <object>PyTuple_GET_ITEM(<PyObject *>sizes, wanted))
+    result_put(<PyObject *>result, 2, <object>PyTuple_GET_ITEM(<PyObject *>sizes, wanted))
+    result_hand_over(<PyObject *>result, 1, taken)
+    return result
 
 
 def RasGetBuffer(size):
@@ -1161,6 +1165,7 @@ cdef class Port(Reference):
         lock_with_gil(&port.machine.lock)
         port.machine.slow |= RAS_WATCHES
         os_unlock(&port.machine.lock)
+        machine_renew(port.machine)
 
     def __del__(self):
         if not is_finalizing():

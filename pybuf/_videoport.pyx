@@ -18,15 +18,15 @@ from poolcore cimport (
     pool_alloc_ex, pool_block_at, pool_free_ex, pool_t, pool_verdict_of,
 )
 from pybuf._machine cimport (
-    APC_LEVEL, DISPATCH_LEVEL, FAMILY_VIDEO, NOTE_FREED, POOL_VIDEO_BUFFER, POOL_VIDEO_NONPAGED,
-    POOL_VIDEO_PAGED, QUIRK_VIDEO_PAIRING_SHARED, QUIRK_VIDEO_ZERO_MINIMAL, ROUTINE_VideoPortAllocateBuffer,
-    ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer,
-    MachineBase, Reference, address_of_argument, bug_check_t, bug_deliver, bug_set, dword_of_argument, family_calls_t,
-    family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t,
-    note_write, pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
+    APC_LEVEL, DISPATCH_LEVEL, FAMILY_VIDEO, NOTE_FREED, POOL_VIDEO_BUFFER, POOL_VIDEO_NONPAGED, POOL_VIDEO_PAGED,
+    QUIRK_VIDEO_PAIRING_SHARED, QUIRK_VIDEO_ZERO_MINIMAL, ROUTINE_VideoPortAllocateBuffer,
+    ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer, MachineBase, Reference,
+    address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, dword_of_argument, family_calls_t,
+    family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t, note_write,
+    pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
 )
 from pybuf._platform cimport (
-    atomic_add_u64, atomic_cas_u64, atomic_load_ptr, atomic_load_u64, atomic_store_ptr, os_lock, os_lock_init,
+    atomic_cas_u64, atomic_load_ptr, atomic_load_u64, atomic_store_ptr, os_lock, os_lock_init,
     os_lock_t, os_unlock, rarely,
 )
 from pybuf._status cimport (
@@ -34,6 +34,8 @@ from pybuf._status cimport (
     ERROR_INSUFFICIENT_BUFFER, ERROR_NOT_ENOUGH_MEMORY, PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
     SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, SPACE_VP,
 )
+
+from pybuf.errors import BlockOwner, BugCheck
 
 import_poolcore()
 
@@ -77,7 +79,7 @@ cdef device_t *video_device_find(machine_t *machine, uint64_t extension) noexcep
 
 
 cdef machine_t *video_machine_of(device_t *device) noexcept nogil:
-    return device.machine
+    return NULL if device == NULL else device.machine
 
 
 cdef device_t *device_make(machine_t *machine, uint64_t extension, uint64_t allowance) noexcept nogil:
@@ -164,7 +166,12 @@ cdef bint charge(device_t *device, uint64_t size) noexcept nogil:
 
 
 cdef void uncharge(device_t *device, uint64_t size) noexcept nogil:
-    atomic_add_u64(&device.charged, ~size + 1)
+    """Not below 0: the device may have been removed and made again, while one of its blocks was allocated."""
+    cdef uint64_t now
+    while True:
+        now = atomic_load_u64(&device.charged)
+        if atomic_cas_u64(&device.charged, now, now - min(now, size)):
+            return
 
 
 # ---- the routines -----------------------------------------------------------------------------------
@@ -207,12 +214,15 @@ cdef uint64_t block_new(device_t *device, int kind, uint64_t size, uint32_t type
 
 
 cdef int32_t video_allocate_buffer(device_t *device, uint32_t size, uint64_t *buffer, bug_check_t *bug) noexcept nogil:
-    cdef machine_t *machine = device.machine
+    cdef machine_t *machine
     cdef uint32_t irql = irql_now()
     cdef uint64_t bytes_wanted = size
     cdef uint64_t address
     if buffer != NULL:
         buffer[0] = 0
+    if rarely(device == NULL):
+        return ERROR_NOT_ENOUGH_MEMORY
+    machine = device.machine
     if rarely(irql > APC_LEVEL):
         if machine.is_verifier:
             stop(device, ROUTINE_VideoPortAllocateBuffer, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 1, irql, TYPE_PAGED,
@@ -255,7 +265,7 @@ cdef inline bint has_letter_or_digit(uint32_t tag) noexcept nogil:
 
 cdef uint64_t video_allocate_pool(device_t *device, uint32_t kind, uint64_t size, uint32_t tag, bug_check_t *bug
                                   ) noexcept nogil:
-    cdef machine_t *machine = device.machine
+    cdef machine_t *machine
     cdef uint32_t irql = irql_now()
     cdef bint is_paged = kind & 1
     cdef uint32_t code = BAD_POOL_CALLER
@@ -263,6 +273,9 @@ cdef uint64_t video_allocate_pool(device_t *device, uint32_t kind, uint64_t size
     cdef uint64_t p2 = kind
     cdef uint64_t p3 = size
     cdef uint64_t p4 = 0
+    if rarely(device == NULL):
+        return 0
+    machine = device.machine
     if rarely(kind & ~<uint32_t>5):
         if kind != 2 and kind != 6:
             return 0
@@ -314,6 +327,16 @@ cdef uint64_t first_bad_byte(machine_t *machine, int kind, uint64_t address, uin
     return 0
 
 
+cdef void stop_for_overrun(device_t *device, uint32_t routine, int kind, uint64_t address, bug_check_t *bug
+                           ) noexcept nogil:
+    cdef uint64_t size
+    cdef uint64_t bad = first_bad_byte(device.machine, kind, address, &size)
+    if device.machine.is_special_pool:
+        stop(device, routine, bug, SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, address, bad, 0, 0x24)
+    else:
+        stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x51, address, bad, size)
+
+
 cdef void block_free(device_t *device, uint64_t address, bint is_pool, bint is_stale, bug_check_t *bug) noexcept nogil:
     """Both frees. `is_stale`: it is known to be freed, whatever is there now."""
     cdef machine_t *machine = device.machine
@@ -329,7 +352,7 @@ cdef void block_free(device_t *device, uint64_t address, bint is_pool, bint is_s
     cdef pool_t *pool
     cdef note_t *note = NULL
     cdef note_t before
-    cdef uint64_t bad, size
+    cdef block_t inside
     if is_video:
         note = note_at(machine, kind, address)
     if note != NULL:
@@ -380,11 +403,18 @@ cdef void block_free(device_t *device, uint64_t address, bint is_pool, bint is_s
             note_into(bug, address, &before)
             return
     if verdict == VERDICT_CORRUPT:
-        bad = first_bad_byte(machine, kind, address, &size)
-        if machine.is_special_pool:
-            stop(device, routine, bug, SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, address, bad, 0, 0x24)
+        stop_for_overrun(device, routine, kind, address, bug)
+    elif verdict == VERDICT_INTERIOR and pool_block_at(machine.pools[kind], address, &inside):
+        # The rest is about the block that it is in.
+        if is_verifier:
+            stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x10, address, 0, 0)
         else:
-            stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x51, address, bad, size)
+            stop(device, routine, bug, BAD_POOL_CALLER, 0x99, address, 0, 0)
+        note = note_at(machine, kind, inside.address)
+        if note != NULL:
+            before = note[0]
+            note_into(bug, inside.address, &before)
+        return
     elif is_verifier:
         if verdict == VERDICT_DOUBLE:
             stop(device, routine, bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x13, address, 0, 0)
@@ -406,11 +436,13 @@ cdef inline void note_into(bug_check_t *bug, uint64_t address, note_t *note) noe
 
 
 cdef void video_release_buffer(device_t *device, uint64_t buffer, bug_check_t *bug) noexcept nogil:
-    block_free(device, buffer, False, False, bug)
+    if device != NULL:
+        block_free(device, buffer, False, False, bug)
 
 
 cdef void video_free_pool(device_t *device, uint64_t buffer, bug_check_t *bug) noexcept nogil:
-    block_free(device, buffer, True, False, bug)
+    if device != NULL:
+        block_free(device, buffer, True, False, bug)
 
 
 cdef family_calls_t calls
@@ -471,6 +503,69 @@ cdef object free_of_python(object dev, object b, bint is_pool):
         bug_deliver(machine, &bug)
 
 
+def block_release(dev, Buffer b not None, bint is_pool):
+    """VideoPortFreePool or VideoPortReleaseBuffer at the end of a with statement: also under views, and no error when
+    it was freed before.
+
+    Parameters
+    ----------
+    dev : Device or int
+        The HwDeviceExtension.
+    b : Buffer
+        The block.
+    is_pool : bool
+        Which of the two routines.
+
+    Raises
+    ------
+    BugCheck
+        As the routine.
+    """
+    cdef uint64_t address = buffer_address(b)
+    cdef bug_check_t bug
+    cdef device_t *device
+    if address == 0:
+        return
+    device = device_of_argument(dev)
+    bug.code = 0
+    with nogil:
+        block_free(device, address, is_pool, False, &bug)
+    if bug.code:
+        bug_deliver(<MachineBase>device.machine.owner, &bug)
+
+
+def buffer_new(dev, n):
+    """VideoPortAllocateBuffer without its warning: what it answers.
+
+    Parameters
+    ----------
+    dev : Device or int
+        The HwDeviceExtension.
+    n : int
+        Bytes, modulo 2**32.
+    """
+    cdef device_t *device = device_of_argument(dev)
+    cdef MachineBase machine
+    cdef uint32_t size = dword_of_argument(n, "n")
+    cdef uint64_t address
+    cdef int32_t status
+    cdef bug_check_t bug
+    cdef Pool pool
+    machine = <MachineBase>device.machine.owner
+    pool = machine_pool(machine, POOL_VIDEO_BUFFER)
+    bug.code = 0
+    if runs_callbacks(device.machine):
+        with nogil:
+            status = video_allocate_buffer(device, size, &address, &bug)
+    else:
+        status = video_allocate_buffer(device, size, &address, &bug)
+    if bug.code:
+        bug_deliver(machine, &bug)
+    if status:
+        return status_object(SPACE_VP, <uint32_t>status), None
+    return result_of_two(&allocated, status_object(SPACE_VP, 0), buffer_adopt(pool, address))
+
+
 def VideoPortAllocateBuffer(dev, n):
     """Allocates a block of paged pool for a miniport's device. Obsolete: VideoPortAllocatePool takes its place.
 
@@ -508,29 +603,8 @@ def VideoPortAllocateBuffer(dev, n):
 
     Source: video.h, https://learn.microsoft.com/windows-hardware/drivers/ddi/video/nf-video-videoportallocatebuffer
     """
-    cdef device_t *device
-    cdef MachineBase machine
-    cdef uint32_t size
-    cdef uint64_t address
-    cdef int32_t status
-    cdef bug_check_t bug
-    cdef Pool pool
     PyErr_WarnEx(DeprecationWarning, b"VideoPortAllocateBuffer is obsolete; VideoPortAllocatePool takes its place", 1)
-    device = device_of_argument(dev)
-    size = dword_of_argument(n, "n")
-    machine = <MachineBase>device.machine.owner
-    pool = machine_pool(machine, POOL_VIDEO_BUFFER)
-    bug.code = 0
-    if runs_callbacks(device.machine):
-        with nogil:
-            status = video_allocate_buffer(device, size, &address, &bug)
-    else:
-        status = video_allocate_buffer(device, size, &address, &bug)
-    if bug.code:
-        bug_deliver(machine, &bug)
-    if status:
-        return status_object(SPACE_VP, <uint32_t>status), None
-    return result_of_two(&allocated, status_object(SPACE_VP, 0), buffer_adopt(pool, address))
+    return buffer_new(dev, n)
 
 
 def VideoPortReleaseBuffer(dev, b):
@@ -574,13 +648,17 @@ cdef uint32_t tag_of_argument(object tag) except? 0xFFFFFFFF:
     """What stands between the quotes in C: the last character in the low byte."""
     cdef uint32_t number = 0
     if isinstance(tag, str):
-        tag = (<str>tag).encode("latin-1", "replace")
+        if not (<str>tag).isascii():
+            raise ValueError(f"tag is {tag!r}; its characters are ASCII")
+        tag = (<str>tag).encode()
     if isinstance(tag, bytes):
         if not 1 <= len(<bytes>tag) <= 4:
             raise ValueError(f"tag is {tag!r}; it is one to four characters, as between the quotes in C, or an int")
         for c in <bytes>tag:
             number = number << 8 | <uint32_t><uint8_t>c
         return number
+    if not hasattr(tag, "__index__"):
+        raise TypeError(f"tag is an int, str or bytes, not {type(tag).__name__} ({tag!r})")
     return <uint32_t>unsigned_of_argument(tag, "tag", 32)
 
 
@@ -703,25 +781,27 @@ cdef class Device(Reference):
                 and block.owner == self.device.number]
 
     def remove(self):
-        """Removes the device. What it left is freed.
+        """Removes the device. What it left is freed; but a block that was written past its end stays, and is recorded.
 
         Returns
         -------
         list of Block
-            What was left.
+            What was left; `pybuf.videoport.by_tag` sums it up.
 
         Raises
         ------
         BugCheck
             With the verifier, when something was left: DRIVER_VERIFIER_DETECTED_VIOLATION with 0x60, the bytes of
-            paged and nonpaged pool, and how many blocks. The device is removed all the same.
+            paged and nonpaged pool, and how many blocks. Its text has them by tag, its `left` each of them. The device
+            is removed all the same.
         """
         cdef bug_check_t bug
         cdef uint64_t paged = 0
         cdef uint64_t nonpaged = 0
         cdef uint64_t address
         cdef device_t *device
-        cdef int kind
+        cdef note_t *note
+        cdef int kind, verdict
         device_is_there_or_raise(self)
         device = self.device
         left = self.live()
@@ -732,17 +812,32 @@ cdef class Device(Reference):
                 nonpaged += block.size
             else:
                 paged += block.size
+            note = note_at(device.machine, kind, address)
+            if note == NULL or note.sequence != <uint64_t>block.sequence:
+                # Another thread freed it meanwhile.
+                continue
+            note.flags |= NOTE_FREED
+            note.freed_by = 0
             with nogil:
-                pool_free_ex(device.machine.pools[kind], address, FREE_DEFER)
+                verdict = pool_free_ex(device.machine.pools[kind], address, FREE_DEFER)
+            if verdict == VERDICT_CORRUPT:
+                note.flags &= ~<uint32_t>NOTE_FREED
+                stop_for_overrun(device, 0, kind, address, &bug)
+                note_into(&bug, address, note)
+                bug_deliver_c(device.machine, &bug)
         device.is_live = 0
         if left and device.machine.is_verifier:
             stop(device, 0, &bug, DRIVER_VERIFIER_DETECTED_VIOLATION, 0x60, paged, nonpaged, len(left))
-            bug_deliver(self.machine, &bug)
+            try:
+                bug_deliver(self.machine, &bug)
+            except BugCheck as found:
+                found.left = tuple([BlockOwner(each.routine, each.sequence, each.tag, each.size) for each in left])
+                raise
         return left
 
 
 cdef bint device_is_there(Device self) noexcept:
-    return self.device.is_live and self.device.machine == self.machine.machine and self.machine.machine.is_open
+    return self.device.is_live and self.device.machine == self.machine.machine and not self.machine.is_shut
 
 
 cdef int device_is_there_or_raise(Device self) except -1:

@@ -48,8 +48,10 @@ def call(routine: Any, core: str, scope: str, convention: str, wchar_bytes: str,
     return f"{core}({', '.join([*given, *more])})"
 
 
-def door(routine: Any, form: str, machine: str, scope: str | None = None, word: str = "") -> str:
-    """One function. `machine` is an expression, or a parameter if it is that word; `word` the calling convention's."""
+def door(routine: Any, form: str, machine: str, scope: str | None = None, word: str = "", core: str = "") -> str:
+    """One function. `machine` is an expression, or a parameter if it is that word; `word` the calling convention's.
+    `core`: another function than the routine's own.
+    """
     result = TABLE["RESULTS"][routine.result] or "void"
     scope = scope or SCOPES[routine.family][0].format(machine=machine)
     parameters = ["machine_t *machine"] if machine == "machine" else []
@@ -57,7 +59,8 @@ def door(routine: Any, form: str, machine: str, scope: str | None = None, word: 
     is_python = form == "py_"
     ends = "noexcept nogil" if not is_python else "except *" if result == "void" else f"except? <{result}>-1"
     lines = [f"cdef {result} {word}{form}{routine.name}({', '.join(parameters)}) {ends}:"]
-    value = call(routine, routine.core, scope, "MS" if word else "PLATFORM", "sizeof(wchar_t)" if is_python else "2")
+    convention = "MS" if word in ("__stdcall ", "__fastcall ") else "PLATFORM"
+    value = call(routine, core or routine.core, scope, convention, "sizeof(wchar_t)" if is_python else "2")
     if "bug" in routine.extra:
         deliver = "bug_raise" if is_python else "bug_deliver_c"
         lines += ["    cdef bug_check_t bug", *([f"    cdef {result} answer"] if result != "void" else []),
@@ -71,21 +74,19 @@ def door(routine: Any, form: str, machine: str, scope: str | None = None, word: 
     return "\n".join(lines) + "\n"
 
 
-def door_without_calls(routine: Any, form: str, machine: str, scope: str | None = None) -> str:
-    """A function of the Microsoft convention that makes no call of the platform's, which would cost it 20 saved
-    registers: it tries the family's `..._fast`, and else jumps to one that is never inlined.
+def door_with_halves(routine: Any, form: str, machine: str, quick: str, word: str, text: str) -> str:
+    """Two functions: one that tries the family's `..._fast` on the machine `quick` and else jumps to the other, with
+    its `..._slow` or the whole routine and never inlined. So the first makes no call; in the Microsoft convention one
+    would cost it 20 saved registers.
     """
-    slow = door(routine, f"slow_{form}", machine, scope, "__fastcall ")
+    core = f"{routine.core}_slow" if declares(text, f"{routine.core}_slow") else ""
+    slow = door(routine, f"slow_{form}", machine, None, "__fastcall " if word else "__cdecl ", core)
     head = slow.partition("\n")[0]
     result = TABLE["RESULTS"][routine.result]
     names = re.findall(r"\*?(\w+)[,)]", head.partition("(")[2].rpartition(")")[0] + ")")
-    # machine_here() may call.
-    first = machine.replace("machine_here()", "first_machine")
-    fast = call(routine, f"{routine.core}_fast", scope or SCOPES[routine.family][0].format(machine=first), "MS", "2",
-                "&answer")
-    if first != machine:
-        fast = f"entered_by_c == 0 and {fast}"
-    return (f"{slow}\n\n{head.replace('__fastcall slow_', '__stdcall ')}\n    cdef {result} answer\n"
+    fast = call(routine, f"{routine.core}_fast", quick, "", "2", "&answer")
+    head = re.sub(rf"__(fastcall|cdecl) slow_{form}", f"{word}{form}", head)
+    return (f"{slow}\n\n{head}\n    cdef {result} answer\n"
             f"    if {fast}:\n        return answer\n"
             f"    return slow_{form}{routine.name}({', '.join(names)})\n")
 
@@ -102,23 +103,21 @@ def wrapped(line: str) -> str:
 
 def doors_of(routine: Any, text: str) -> Iterator[str]:
     """The functions of one routine."""
-    def in_ms(form: str, machine: str, scope: str | None = None) -> str:
-        if declares(text, f"{routine.core}_fast"):
-            return door_without_calls(routine, form, machine, scope)
-        return door(routine, form, machine, scope, "__stdcall ")
-
     if routine.family == "hdaudio":
         yield door(routine, "now_", "")
-        yield in_ms("now_ms_", "")
+        yield door(routine, "now_ms_", "", None, "__stdcall ")
         return
-    yield door(routine, "now_", "machine_here()")
-    yield door(routine, "with_", "machine")
-    yield in_ms("now_ms_", "machine_here()")
-    yield in_ms("with_ms_", "machine")
+    for form, machine, quick in (("now_", "machine_here()", "quick_machine"), ("with_", "machine", "machine")):
+        for convention, word in (("", ""), ("ms_", "__stdcall ")):
+            if declares(text, f"{routine.core}_fast"):
+                yield door_with_halves(routine, form + convention, machine, quick, word, text)
+            else:
+                yield door(routine, form + convention, machine, None, word)
     yield door(routine, "py_", "machine_of_python()")
+    # A machine with sessions has no fast path.
     for slot in range(1, SESSIONS + 1) if routine.family == "ras" else ():
         yield door(routine, f"session_{slot}_", "", f"&sessions[{slot}]")
-        yield in_ms(f"session_ms_{slot}_", "", f"&sessions[{slot}]")
+        yield door(routine, f"session_ms_{slot}_", "", f"&sessions[{slot}]", "__stdcall ")
 
 
 def write_doors() -> None:
@@ -134,7 +133,7 @@ def write_doors() -> None:
         parts.append("from pybuf._machine cimport bug_deliver_c\nfrom pybuf._platform cimport rarely\n")
     for family, text in there.items():
         cores = sorted({each.core for each in here if each.family == family})
-        names = cores + [f"{core}_fast" for core in cores if declares(text, f"{core}_fast")] if cores else []
+        names = [name for core in cores for name in (core, f"{core}_fast", f"{core}_slow") if declares(text, name)]
         if names:
             names += {"ras": ["ras_own_session", "sessions"], "videoport": ["video_device_find", "video_machine_of"],
                       "hdaudio": ["audio_client_find"]}.get(family, [])

@@ -89,6 +89,8 @@ class BugCheck(Exception):  # noqa: N818
         Who allocated the block, where that is known.
     freed : str or None
         The routine that freed it before.
+    left : tuple of BlockOwner
+        What a device left that was removed.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class BugCheck(Exception):  # noqa: N818
         machine: object = None,
         allocated: BlockOwner | None = None,
         freed: str | None = None,
+        left: tuple[BlockOwner, ...] = (),
     ) -> None:
         from pybuf.status import BugCheckCode
 
@@ -111,6 +114,7 @@ class BugCheck(Exception):  # noqa: N818
         self.machine = machine
         self.allocated = allocated
         self.freed = freed
+        self.left = left
         super().__init__(code, parameters)
 
     def __str__(self) -> str:
@@ -120,7 +124,7 @@ class BugCheck(Exception):  # noqa: N818
             lines.append(summary)
         lines.append("Arguments:")
         lines += [
-            f"Arg{i}: {value:016x}, {name}"
+            f"Arg{i}: {value:016x}, {name}{_said(name, value)}"
             for i, (value, name) in enumerate(zip(self.parameters, names, strict=True), start=1)
         ]
         if self.routine:
@@ -132,10 +136,14 @@ class BugCheck(Exception):  # noqa: N818
                          f"tag {self.allocated.tag}{number}")
         if self.freed:
             lines.append(f"Freed by: {self.freed}")
+        for tag in sorted({block.tag for block in self.left}):
+            sizes = [block.size for block in self.left if block.tag == tag]
+            lines.append(f"Left behind: tag {tag}, {sum(sizes)} bytes in {len(sizes)} block{'s' * (len(sizes) > 1)}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        state = (int(self.code), self.parameters, self.routine, self.device, self.allocated, self.freed)
+        state = (int(self.code), self.parameters, self.routine, self.device, self.allocated, self.freed,
+                 self.left)
         return _bug_check_again, state
 
 
@@ -146,8 +154,9 @@ def _bug_check_again(
     device: int | None,
     allocated: BlockOwner | None,
     freed: str | None,
+    left: tuple[BlockOwner, ...],
 ) -> BugCheck:
-    return BugCheck(code, parameters, routine=routine, device=device, allocated=allocated, freed=freed)
+    return BugCheck(code, parameters, routine=routine, device=device, allocated=allocated, freed=freed, left=left)
 
 
 _ADDRESS = "address of the block"
@@ -155,6 +164,22 @@ _TYPE = "pool type"
 _SIZE = "number of bytes"
 _TAG = "pool tag"
 _IRQL = "current IRQL"
+
+_TYPES = {0: "NonPagedPool", 1: "PagedPool", 2: "NonPagedPoolMustSucceed", 4: "NonPagedPoolCacheAligned",
+          5: "PagedPoolCacheAligned", 6: "NonPagedPoolCacheAlignedMustS"}
+_LEVELS = {0: "PASSIVE_LEVEL", 1: "APC_LEVEL", 2: "DISPATCH_LEVEL"}
+
+
+def _said(name: str, value: int) -> str:
+    """What a debugger would add to a number."""
+    if name == _TYPE:
+        return f" ({_TYPES.get(value, 'unknown')})"
+    if name == _TAG:
+        return " ({})".format("".join(chr(c) if 32 <= c < 127 else "." for c in value.to_bytes(8, "little")[:4]))
+    if name in (_IRQL, "requested IRQL"):
+        return f" ({_LEVELS.get(value, 'above DISPATCH_LEVEL')})"
+    return ""
+
 
 # (bug check, first parameter) -> what it says, the other three. None: whatever the first parameter is.
 _EXPLAINED: dict[tuple[int, int | None], tuple[str, tuple[str, str, str, str]]] = {
@@ -223,11 +248,11 @@ _EXPLAINED: dict[tuple[int, int | None], tuple[str, tuple[str, str, str, str]]] 
         ("kind of violation", "bytes of paged pool", "bytes of nonpaged pool", "number of blocks"),
     ),
     (0xC6, None): (
-        "A driver wrote to a block after it was freed.",
-        ("address that was accessed", "1: write", "0", "0"),
+        "A driver accessed a block after it was freed.",
+        ("address that was accessed", "0: read, 1: write", "0: by the kernel", "0"),
     ),
     (0xCD, None): (
-        "Memory past the end of a block was referenced.",
+        "A driver accessed bytes behind a special pool block.",
         ("address that was accessed", "0: read, 1: write", "0", "0"),
     ),
 }

@@ -1,8 +1,8 @@
 """The structures that NetApi functions answer, as the Windows headers have them: once, for both widths of a pointer.
 
 A structure is the set of columns that it is filled from, the prefix of its members in C, and its members in order: a
-plain name is a DWORD, `$` a wide string, `*` counted bytes behind a pointer, `#` a GUID. Offsets follow from natural
-alignment. The module imports nothing of pybuf.
+plain name is a DWORD, `$` a wide string, `*` counted bytes behind a pointer, `#` a GUID, `=` a wide string without a
+pointer to it, which is all of its block. Offsets follow from natural alignment. The module imports nothing of pybuf.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-NUMBER, TEXT, BYTES, GUID = range(4)
-_KINDS = {"$": TEXT, "*": BYTES, "#": GUID}
+NUMBER, TEXT, BYTES, GUID, WHOLE = range(5)
+_KINDS = {"$": TEXT, "*": BYTES, "#": GUID, "=": WHOLE}
 
 _SERVER = "platform_id name$ version_major version_minor type comment$"
 _WKSTA = "platform_id computername$ langroup$ ver_major ver_minor"
@@ -22,7 +22,7 @@ _SHARE_2 = "netname$ type remark$ permissions max_uses current_uses path$ passwd
 _GROUP = "name$ comment$ group_id attributes"
 
 _STRUCTS = {
-    "TEXT": ("names", "", "name$"),
+    "TEXT": ("names", "", "name="),
     "SERVER_INFO_100": ("servers", "sv100_", "platform_id name$"),
     "SERVER_INFO_101": ("servers", "sv101_", _SERVER),
     "SERVER_INFO_102": ("servers", "sv102_", f"{_SERVER} users disc hidden announce anndelta licenses userpath$"),
@@ -100,7 +100,7 @@ class Member(NamedTuple):
 
     name: str
     kind: int
-    """NUMBER, TEXT, BYTES or GUID."""
+    """NUMBER, TEXT, BYTES, GUID or WHOLE."""
     offsets: tuple[int, int]
     """With pointers of 8 and of 4 bytes."""
 
@@ -119,7 +119,7 @@ class Struct(NamedTuple):
 
 
 def _column(word: str) -> tuple[str, int]:
-    return word.rstrip("$*#"), _KINDS.get(word[-1], NUMBER)
+    return word.rstrip("$*#="), _KINDS.get(word[-1], NUMBER)
 
 
 def _struct(name: str, columns: str, prefix: str, text: str) -> Struct:
@@ -129,7 +129,7 @@ def _struct(name: str, columns: str, prefix: str, text: str) -> Struct:
         end, widest, offsets = 0, 4, []
         for word in text.split():
             kind = _column(word)[1]
-            size, align = {NUMBER: (4, 4), GUID: (16, 4)}.get(kind, (pointer, pointer))
+            size, align = {NUMBER: (4, 4), GUID: (16, 4), WHOLE: (0, 1)}.get(kind, (pointer, pointer))
             end = -(-end // align) * align
             offsets.append(end)
             end += size

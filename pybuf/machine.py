@@ -298,8 +298,11 @@ class Machine(MachineBase):
 
     @hdaudio.setter
     def hdaudio(self, bus: HdAudioBus) -> None:
+        from pybuf.hdaudio import HdAudioBus
+
+        if not isinstance(bus, HdAudioBus):
+            raise TypeError(f"hdaudio is an HdAudioBus, not {type(bus).__name__} ({bus!r})")
         bus.attach(self)
-        self.__dict__["_hdaudio"] = bus
 
     @staticmethod
     def current() -> MachineBase:

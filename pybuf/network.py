@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ from uuid import UUID
 from pybuf._netapi import network_default
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Domain", "Group", "LocalGroup", "Network", "Server", "Share", "Transport", "User"]
 
@@ -71,7 +72,7 @@ def _check(given: Any) -> None:
                 raise TypeError(f"{where} is bytes, not {type(value).__name__} ({value!r})")
         elif each.type.startswith("Sequence"):
             wanted = _item_of(str(each.type))
-            if isinstance(value, (str, bytes)):
+            if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
                 raise TypeError(f"{where} is a sequence of {wanted.__name__}, not {value!r}")
             items = tuple(value)
             for item in items:
@@ -90,7 +91,24 @@ def _names_differ(owner: str, what: str, items: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class Transport:
-    """A transport protocol of a computer's workstation service, as NetWkstaTransportEnum reports it."""
+    """A transport protocol of a computer's workstation service, as NetWkstaTransportEnum reports it.
+
+    Parameters
+    ----------
+    name, address : str
+        The device's name, and the adapter's address in hexadecimal.
+    quality_of_service : int
+        Larger is searched first.
+    number_of_vcs : int
+        Clients that use it now.
+    wan : bool
+        Whether it can be routed over a wide area network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
+    """
 
     name: str
     address: str = "000000000000"
@@ -104,7 +122,30 @@ class Transport:
 
 @dataclass(frozen=True)
 class Share:
-    """A shared resource: its members in SHARE_INFO_503, shorter where they say the same."""
+    """A shared resource, as NetShareEnum reports it.
+
+    Parameters
+    ----------
+    name, path, remark : str
+        What it is called, where it is, and what is said of it.
+    type : int
+        STYPE_*: 0 a disk, 1 a print queue, 2 a device, 3 IPC$; and 0x80000000 for one of the system's own.
+    permissions : int
+        ACCESS_*, of a server with security of shares.
+    max_uses, current_uses : int
+        Connections that it takes, 0xFFFFFFFF any number, and that it has.
+    password : str, optional
+        None is a NULL pointer.
+    server : str
+        Whose it is, where a computer has several names; "*": all.
+    security_descriptor : bytes, optional
+        Self-relative; None is a NULL pointer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
+    """
 
     name: str
     path: str = ""
@@ -123,7 +164,24 @@ class Share:
 
 @dataclass(frozen=True)
 class Group:
-    """A global group. `members` are names of users; its number is given out if it is None."""
+    """A global group, as NetGroupEnum reports it.
+
+    Parameters
+    ----------
+    name, comment : str
+        What it is called, and what is said of it.
+    id : int, optional
+        Its relative identifier; None: one that is free, from 5000.
+    attributes : int
+        SE_GROUP_*; 7: mandatory, enabled by default, enabled.
+    members : sequence of str
+        Names of users of the same computer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
+    """
 
     name: str
     comment: str = ""
@@ -137,7 +195,20 @@ class Group:
 
 @dataclass(frozen=True)
 class LocalGroup:
-    """A local group. `members` are names of users, or of global groups, of the same computer."""
+    """A local group, as NetLocalGroupEnum reports it.
+
+    Parameters
+    ----------
+    name, comment : str
+        What it is called, and what is said of it.
+    members : sequence of str
+        Names of users, or of global groups, of the same computer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
+    """
 
     name: str
     comment: str = ""
@@ -149,8 +220,37 @@ class LocalGroup:
 
 @dataclass(frozen=True)
 class User:
-    """An account: the members of USER_INFO_3 and 4 by their names, each with a usual value. Times are seconds since
-    1970; the number is given out if it is None, and the SID made from it.
+    """An account, as NetUserEnum and NetUserGetInfo report it: the members of USER_INFO_3 and 4 by their names.
+
+    Parameters
+    ----------
+    name, full_name, comment, usr_comment : str
+        What it is called, and what is said of it.
+    priv : int
+        USER_PRIV_*: 0 a guest, 1 a user, 2 an administrator.
+    flags : int
+        UF_*: 0x200 a normal account, 0x100 a temporary duplicate, 0x800, 0x1000, 0x2000 those of domains, 2 disabled.
+    id : int, optional
+        Its relative identifier, from which its SID is made; None: one that is free, from 1000.
+    password_age : int
+        Seconds.
+    last_logon, last_logoff, acct_expires : int
+        Seconds since 1970; 0 unknown, and 0xFFFFFFFF never.
+    max_storage : int
+        Bytes; 0xFFFFFFFF any number.
+    units_per_week, logon_hours
+        Into how many units a week is cut, and 21 bytes with a bit for each in which the user may log on.
+    internet_provider, internet_name : str, optional
+        Of an internet identity, for USER_INFO_24; without a name it is none.
+    home_dir, script_path, parms, workstations, logon_server, profile, home_dir_drive : str
+    auth_flags, bad_pw_count, num_logons, country_code, code_page, primary_group_id : int
+    password_expired : bool
+        As USER_INFO_3 has them. Passwords are NULL pointers at every level.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
     """
 
     name: str
@@ -192,8 +292,29 @@ class User:
 
 @dataclass(frozen=True)
 class Server:
-    """Another computer of the network, and what it answers when it is asked by name. `domain` is the network's own
-    unless it says; `transports` is None for one that does not support NetWkstaTransportEnum.
+    """Another computer of the network, and what it answers when it is asked by name.
+
+    Parameters
+    ----------
+    name : str
+        At most 255 characters, without backslashes.
+    comment : str
+        What is said of it.
+    type : int
+        SV_TYPE_*; 0x1003: a workstation, a server, of Windows NT's family.
+    version_major, version_minor, platform_id : int
+        Of its system; platform 500 is Windows NT's family.
+    domain : str, optional
+        Its domain; None: the network's own.
+    users, groups, local_groups, shares : sequence
+        Of User, Group, LocalGroup and Share.
+    transports : sequence of Transport, optional
+        None: it does not support NetWkstaTransportEnum. Without any it has no network adapter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
     """
 
     name: str
@@ -216,8 +337,29 @@ class Server:
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain. `refuses` has its browser deny everybody; `is_failing` has it fail; `dns_name` and `controller` are
-    what DsGetDcNameW finds, and without a controller nothing is found.
+    """A domain, as NetServerEnum lists it and DsGetDcNameW finds it.
+
+    Parameters
+    ----------
+    name, comment : str
+        Its NetBIOS name, and what is said of it.
+    refuses : bool
+        Its browser denies everybody: ERROR_ACCESS_DENIED.
+    is_failing : bool
+        Its browser fails: NERR_RemoteErr.
+    dns_name : str, optional
+        By which it is found, too.
+    controller : str, optional
+        The name of its domain controller; without one DsGetDcNameW finds nothing.
+    address, site : str
+        Of the controller.
+    flags : int
+        DS_*_FLAG: what the controller is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As Network.
     """
 
     name: str
@@ -329,6 +471,15 @@ class Network:
         """A network from a file: the fields of the classes are its keys, ``[[servers]]``, ``[[users]]`` and the like
         its tables, and ``[[servers.users]]`` those of a server; bytes are text in hexadecimal.
 
+        Parameters
+        ----------
+        path : str or Path
+            The file, in UTF-8.
+
+        Returns
+        -------
+        Network
+
         Raises
         ------
         OSError, tomllib.TOMLDecodeError
@@ -386,7 +537,10 @@ def _from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:
             item = _item_of(declared)
             value = [_from_table(item, each, f"{where}: {key}") if isinstance(each, dict) else each for each in value]
         elif declared.startswith("bytes") and isinstance(value, str):
-            value = bytes.fromhex(value)
+            try:
+                value = bytes.fromhex(value)
+            except ValueError:
+                raise ValueError(f"{where}: {key} is {value!r}; it is bytes in hexadecimal, such as '01ff'") from None
         values[key] = value
     for name, each in known.items():
         if name not in values and each.default is MISSING:

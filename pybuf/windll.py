@@ -256,9 +256,15 @@ class Installed:
 _installed: Installed | None = None
 
 
-def install() -> Installed:
+def install(longs: bool = False) -> Installed:
     """Makes ctypes look as it does on Windows: windll, WinDLL, oledll's sisters left out; WINFUNCTYPE, GetLastError,
     FormatError, WinError, get_last_error, set_last_error; and the words of wintypes that have 32 bits there.
+
+    Parameters
+    ----------
+    longs : bool
+        Give c_long and c_ulong 32 bits, too, for scripts that build structures of them. Until `uninstall`, code that
+        means this platform's long gets the wrong one.
 
     Returns
     -------
@@ -269,6 +275,11 @@ def install() -> Installed:
     ------
     RuntimeError
         On Windows, which has all of it.
+
+    Notes
+    -----
+    A script is imported afterwards: what it took out of ctypes before, it has. Wide characters keep the size that they
+    have in this process, and strings are answered so.
     """
     global _installed
     if sys.platform == "win32":
@@ -280,12 +291,15 @@ def install() -> Installed:
                  "set_last_error": set_last_error}
         for name, value in names.items():
             _installed._put(ctypes, name, value)
-        for name in ("DWORD", "ULONG", "UINT"):
+        for name in ("DWORD", "ULONG", "UINT", "COLORREF", "LCID", "LCTYPE", "LGRPID"):
             _installed._put(ctypes.wintypes, name, ctypes.c_uint32)
         for name in ("LONG", "BOOL", "INT"):
             _installed._put(ctypes.wintypes, name, ctypes.c_int32)
-        for name in ("LPDWORD", "PDWORD", "PULONG"):
+        for name in ("LPDWORD", "PDWORD", "PULONG", "LPCOLORREF", "PLCID"):
             _installed._put(ctypes.wintypes, name, ctypes.POINTER(ctypes.c_uint32))
         for name in ("LPLONG", "PLONG", "LPBOOL", "PBOOL"):
             _installed._put(ctypes.wintypes, name, ctypes.POINTER(ctypes.c_int32))
+    if longs and ctypes.sizeof(ctypes.c_ulong) != 4:
+        _installed._put(ctypes, "c_ulong", ctypes.c_uint32)
+        _installed._put(ctypes, "c_long", ctypes.c_int32)
     return _installed

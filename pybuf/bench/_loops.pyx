@@ -13,6 +13,8 @@ had the processor. What needs random numbers (sizes, order of frees) is drawn be
 generator runs inside a loop. A verdict other than 0, a block of NULL and an overwritten pattern are
 errors, never a fast result.
 
+The documented routines have a loop of their own, compiled for the prototype of each pair.
+
 Objects of this module are not to be shared between Python threads.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
@@ -784,6 +786,163 @@ def run_first(Callee callee, size_t size, int cpu):
     return workers_times(&worker, 1)
 
 
+# ---- pairs of documented routines ----------------------------------------------------------
+
+# Microsoft's convention is another on x86-64; elsewhere __stdcall says nothing, and nobody has such a pair.
+ctypedef uint32_t (*ras_get)(void **buffer, uint32_t *size) noexcept nogil
+ctypedef uint32_t (*ras_free)(void *buffer) noexcept nogil
+ctypedef uint32_t (__stdcall *ras_get_ms)(void **buffer, uint32_t *size) noexcept nogil
+ctypedef uint32_t (__stdcall *ras_free_ms)(void *buffer) noexcept nogil
+ctypedef uint32_t (*netapi_get)(uint32_t size, void **buffer) noexcept nogil
+ctypedef uint32_t (__stdcall *netapi_get_ms)(uint32_t size, void **buffer) noexcept nogil
+ctypedef void *(*video_get)(void *device, uint32_t kind, uintptr_t size, uint32_t tag) noexcept nogil
+ctypedef void (*video_free)(void *device, void *block) noexcept nogil
+ctypedef void *(*aligned_get)(void *pool, size_t align, size_t size) noexcept nogil
+
+ctypedef struct Ras:
+    ras_get get
+    ras_free free
+
+ctypedef struct RasMs:
+    ras_get_ms get
+    ras_free_ms free
+
+ctypedef struct NetApi:
+    netapi_get get
+    ras_free free
+
+ctypedef struct NetApiMs:
+    netapi_get_ms get
+    ras_free_ms free
+
+ctypedef struct Video:
+    video_get get
+    video_free free
+    void *device
+    uint32_t kind
+    uint32_t tag
+
+# No routine of Windows, but what one is compared with: a pool's blocks of a given alignment.
+ctypedef struct Aligned:
+    aligned_get get
+    pooled_free free
+    void *pool
+    size_t align
+
+ctypedef fused Routines:
+    Ras
+    RasMs
+    NetApi
+    NetApiMs
+    Video
+    Aligned
+
+
+# 0, or a status that is not.
+cdef inline uint32_t routine_get(Routines *routines, uint32_t size, void **block) noexcept nogil:
+    cdef uint32_t granted = size
+    if Routines is Ras or Routines is RasMs:
+        return routines.get(block, &granted)
+    elif Routines is Video:
+        block[0] = routines.get(routines.device, routines.kind, size, routines.tag)
+        return 0
+    elif Routines is Aligned:
+        block[0] = routines.get(routines.pool, routines.align, size)
+        return 0
+    else:
+        return routines.get(size, block)
+
+
+cdef inline uint32_t routine_free(Routines *routines, void *block) noexcept nogil:
+    if Routines is Video:
+        routines.free(routines.device, block)
+        return 0
+    elif Routines is Aligned:
+        return <uint32_t>routines.free(routines.pool, block)
+    else:
+        return routines.free(block)
+
+
+# The neighbours are live from before the clock starts until after it stops. A block of NULL ends it; in the timed part
+# that is not looked for, since the same size was had before. Answers all statuses, by OR, or 1.
+cdef uint32_t routines_run(Routines *routines, uint32_t size, uint64_t count, Clock *clock) noexcept nogil:
+    cdef Routines here = routines[0]
+    cdef void *neighbours[NEIGHBOURS]
+    cdef void *block = NULL
+    cdef uint32_t statuses = 0
+    cdef size_t number
+    for number in range(NEIGHBOURS):
+        statuses |= routine_get(&here, size, &neighbours[number])
+        if neighbours[number] == NULL:
+            return statuses | 1
+        memset(neighbours[number], <int>number, size)
+    clock_start(clock)
+    while count:
+        statuses |= routine_get(&here, size, &block)
+        (<uint8_t *>block)[0] = 255
+        statuses |= routine_free(&here, block)
+        count -= 1
+    clock_stop(clock)
+    for number in range(NEIGHBOURS):
+        block = neighbours[number]
+        if (<uint8_t *>block)[0] != number or (<uint8_t *>block)[size - 1] != number:
+            statuses |= 1
+        statuses |= routine_free(&here, block)
+    return statuses
+
+
+def run_routines(str prototype, get, free, uint32_t size, uint64_t count, tuple more=()):
+    """``count`` pairs of two documented routines, as C calls them, beside 64 live ones: ``(wall_ns, cpu_ns)``.
+
+    ``get`` and ``free`` are addresses. ``prototype`` says what is called, and what ``more`` is:
+
+    * ``ras``, ``netapi``: the routines by these names; ``ras_ms``, ``netapi_ms`` in the Microsoft convention;
+    * ``video``: VideoPortAllocatePool and VideoPortFreePool; HwDeviceExtension, PoolType and Tag;
+    * ``aligned``: a pool's functions `aligned` and `free`; the pool and the alignment.
+    """
+    cdef void *getting = <void *><uintptr_t>get
+    cdef void *freeing = <void *><uintptr_t>free
+    cdef Clock clock
+    cdef uint32_t statuses
+    cdef Ras ras
+    cdef RasMs ras_ms
+    cdef NetApi netapi
+    cdef NetApiMs netapi_ms
+    cdef Video video
+    cdef Aligned aligned
+    if prototype == "ras":
+        ras.get, ras.free = <ras_get>getting, <ras_free>freeing
+        with nogil:
+            statuses = routines_run(&ras, size, count, &clock)
+    elif prototype == "ras_ms":
+        ras_ms.get, ras_ms.free = <ras_get_ms>getting, <ras_free_ms>freeing
+        with nogil:
+            statuses = routines_run(&ras_ms, size, count, &clock)
+    elif prototype == "netapi":
+        netapi.get, netapi.free = <netapi_get>getting, <ras_free>freeing
+        with nogil:
+            statuses = routines_run(&netapi, size, count, &clock)
+    elif prototype == "netapi_ms":
+        netapi_ms.get, netapi_ms.free = <netapi_get_ms>getting, <ras_free_ms>freeing
+        with nogil:
+            statuses = routines_run(&netapi_ms, size, count, &clock)
+    elif prototype == "video":
+        video.get, video.free = <video_get>getting, <video_free>freeing
+        video.device, video.kind, video.tag = <void *><uintptr_t>more[0], more[1], more[2]
+        with nogil:
+            statuses = routines_run(&video, size, count, &clock)
+    elif prototype == "aligned":
+        aligned.get, aligned.free = <aligned_get>getting, <pooled_free>freeing
+        aligned.pool, aligned.align = <void *><uintptr_t>more[0], more[1]
+        with nogil:
+            statuses = routines_run(&aligned, size, count, &clock)
+    else:
+        raise ValueError(f"prototype {prototype!r}: expected ras, ras_ms, netapi, netapi_ms, video or aligned")
+    if statuses:
+        raise RuntimeError(f"{prototype}: a call answered {statuses}, gave no block, or one that was overwritten")
+    return clock.wall_ns, clock.cpu_ns
+
+
 # ---- the Python edge -----------------------------------------------------------------------
 
 cdef class NoOp:
@@ -800,3 +959,24 @@ cdef class NoOp:
     def free(self, block, /):
         """None."""
         return None
+
+
+cdef object ready_status = None
+cdef object ready_buffer = None
+cdef object ready_size = None
+
+
+def no_op_ready(status, buffer, size):
+    """Sets what the two functions below answer."""
+    global ready_status, ready_buffer, ready_size
+    ready_status, ready_buffer, ready_size = status, buffer, size
+
+
+def no_op_get_buffer(size):
+    """A function of the shape of RasGetBuffer that does nothing: a fresh tuple of three ready objects."""
+    return ready_status, ready_buffer, ready_size
+
+
+def no_op_free_buffer(buffer):
+    """A function of the shape of RasFreeBuffer that does nothing: a ready object."""
+    return ready_status

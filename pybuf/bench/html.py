@@ -132,9 +132,8 @@ def _script(data: str, name: str) -> Markup:
 
 
 def _plotly() -> Markup:
-    from plotly.offline import get_plotlyjs
-
-    return Markup(get_plotlyjs().replace("</script", "<\\/script"))
+    script = files("plotly") / "package_data" / "plotly.min.js"
+    return Markup(script.read_text(encoding="utf-8").replace("</script", "<\\/script"))
 
 
 # ---- words and numbers -------------------------------------------------------------------------

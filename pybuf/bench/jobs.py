@@ -15,39 +15,17 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import repeat
 from statistics import median
 from typing import Any
 
-from pybuf.bench import _loops
+from pybuf.bench import _loops, routine_jobs
 from pybuf.bench.callees import callee, pool
+from pybuf.bench.timed import Timed, per_operation, timed_loop
 
 IDLE_LIMIT = 1.02  # wall / processor time of a clean round
 REPEATS_LIMIT = 20  # of one round
-
-
-@dataclass
-class Timed:
-    """One contender, ready to be timed.
-
-    run: takes one measurement, returns (value, idle): nanoseconds per operation, or what the job says;
-        idle is wall time / processor time, 1.0 where that means nothing.
-    close: checks what was computed and gives everything back.
-    note: said beside the value.
-    """
-
-    run: Callable[[], tuple[float, float]]
-    close: Callable[[], None] = lambda: None
-    note: Callable[[], str] = lambda: ""
-
-
-def per_operation(times: tuple[int, int], operations: int) -> tuple[float, float]:
-    """A loop's (wall_ns, cpu_ns) as the (value, idle) of a `Timed`."""
-    wall_ns, cpu_ns = times
-    return wall_ns / operations, wall_ns / max(cpu_ns, 1)
 
 
 def resident_bytes() -> int:
@@ -183,32 +161,6 @@ def scaling(name: str, size: int, steps: int) -> Timed:
 
 
 # ---- Python loops --------------------------------------------------------------------------
-
-
-def timed_loop(
-    body: Callable[[int], object],
-    count: int,
-    per: int = 1,
-    neighbours: tuple[Callable[[Any], object], list[Any]] = (id, []),
-) -> Timed:
-    """Times body(count), which does `count` rounds of `per` operations; frees the neighbours at the end."""
-
-    def run() -> tuple[float, float]:
-        cpu_ns = time.thread_time_ns()
-        wall_ns = time.perf_counter_ns()
-        body(count)
-        wall_ns = time.perf_counter_ns() - wall_ns
-        return per_operation((wall_ns, time.thread_time_ns() - cpu_ns), count * per)
-
-    def close() -> None:
-        gc.enable()
-        free, blocks = neighbours
-        for block in blocks:
-            free(block)
-
-    gc.disable()
-    body(count)
-    return Timed(run, close)
 
 
 def python_pair(name: str, size: int, count: int) -> Timed:
@@ -372,6 +324,8 @@ JOBS: dict[str, Callable[..., Timed]] = {
     for job in (
         pair, working_set, batch, threads, handoff, first_allocation, resident, scaling, importing,
         python_pair, python_view, python_live, python_many, addresses, create_close,
+        routine_jobs.ras_pair, routine_jobs.door_pair, routine_jobs.windll_pair, routine_jobs.server_enum,
+        routine_jobs.server_names, routine_jobs.stream,
     )
 }  # fmt: skip
 

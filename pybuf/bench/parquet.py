@@ -82,22 +82,28 @@ def _is_recorded(file: Any, name: str, place: int) -> bool:
 def _batches(pyarrow: Any, file: Any, recorded: dict[str, bool]) -> Iterator[Batch]:
     names = [name for name, *_ in COLUMNS]
     try:
-        for rows in file.iter_batches(batch_size=1 << 16, columns=names):
-            columns: list[Any] = []
-            for name, kind, *_ in COLUMNS:
-                column = rows.column(name)
-                if not recorded[name] or not len(column):
-                    columns.append(None)
-                    continue
-                if column.null_count:
-                    raise ForeignError(f"column {name!r} has nulls")
-                width = int(kind.removeprefix("uint")) // 8
-                values = memoryview(column.buffers()[1]).cast("B")
-                columns.append(values[column.offset * width:(column.offset + len(column)) * width])
-            if rows.num_rows:
-                yield _records.from_columns(rows.num_rows, *columns)
+        # One iterator over all row groups would keep what it has read of each to its end.
+        for group in range(file.metadata.num_row_groups):
+            for rows in file.iter_batches(batch_size=1 << 16, row_groups=[group], columns=names):
+                if rows.num_rows:
+                    yield _records.from_columns(rows.num_rows, *_columns(rows, recorded))
     except (pyarrow.ArrowException, OSError) as damage:
         raise ForeignError(f"damaged ({str(damage).splitlines()[0]})") from None
+
+
+def _columns(rows: Any, recorded: dict[str, bool]) -> list[Any]:
+    columns: list[Any] = []
+    for name, kind, *_ in COLUMNS:
+        column = rows.column(name)
+        if not recorded[name]:
+            columns.append(None)
+            continue
+        if column.null_count:
+            raise ForeignError(f"column {name!r} has nulls")
+        width = int(kind.removeprefix("uint")) // 8
+        values = memoryview(column.buffers()[1]).cast("B")
+        columns.append(values[column.offset * width:(column.offset + len(column)) * width])
+    return columns
 
 
 def write(source: Source, path: Path) -> None:

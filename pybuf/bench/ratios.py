@@ -306,6 +306,14 @@ ADDRESSES = together("addresses", "C pair", "poolcore", size=1500, many=256, cou
 FIRST = apart("first_allocation", "poolcore", size=1500)
 CREATE = together("create_close", "empty", "one block", count=1000)
 SCALING = together("scaling", "1000", "100000", size=1500, steps=200_000)
+RAS_PAIR = together("ras_pair", "no-op", "bytearray", "pybuf", size=1500, count=100_000)
+RAS_ENTERED = together("ras_pair", "no-op", "entered", size=1500, count=100_000)
+DOORS = together("door_pair", "poolcore", "RAS", "RAS ms", "NetApi", "NetApi ms", size=1500, count=500_000)
+VIDEO = together("door_pair", "poolcore", "poolcore aligned", "video", size=1500, count=200_000)
+WINDLL = together("windll_pair", "malloc", "windll", size=1500, count=50_000)
+SERVER_ENUM = together("server_enum", "ctypes", "pybuf", servers=10_000, count=5)
+SERVER_NAMES = together("server_names", "ctypes", "pybuf", servers=10_000, count=5)
+STREAM = together("stream", "pybuf", "sink", seconds=10)
 IMPORT = together("importing", "array", "poolcore")
 
 ROWS = [
@@ -346,6 +354,25 @@ ROWS = [
     alone("pool created and closed", CREATE, ours="empty", unit=" ns"),
     alone("pool created, one block, closed", CREATE, ours="one block", unit=" ns"),
     versus("address space, live: 100000", SCALING, "1000", 2.0, 1.2, "100000"),
+    versus("RasGetBuffer + RasFreeBuffer", RAS_PAIR, "no-op", 1.35, 1.10, "pybuf"),
+    versus("RasGetBuffer + RasFreeBuffer", RAS_PAIR, "bytearray", 0.85, 0.55, "pybuf"),
+    versus("the same on a machine that was entered", RAS_ENTERED, "no-op", None, None, "entered"),
+    *(
+        row
+        for family in ("RAS", "NetApi")
+        for row in (
+            versus(f"{family} pair in C", DOORS, "poolcore", 1.6, 1.2, family),
+            versus(f"{family} pair in C, Microsoft's convention", DOORS, family, 1.6, 1.2, f"{family} ms"),
+        )
+    ),
+    versus("windll Allocate + Free", WINDLL, "malloc", 1.5, 1.0, "windll"),
+    versus("NetServerEnum of 10,000 + free", SERVER_ENUM, "ctypes", 0.10, 0.03, "pybuf"),
+    versus("names of 10,000 servers by .entries", SERVER_NAMES, "ctypes", 1.0, 0.5, "pybuf"),
+    versus(
+        "VideoPortAllocatePool + FreePool in C", VIDEO, "poolcore aligned", 1.8, 1.3, "video",
+        also=("poolcore",),
+    ),
+    alone("10 s of 48 kHz stereo, notified every 10 ms / real time", STREAM, 100, 1000, "pybuf", is_higher_better=True),
     replace(versus("import poolcore", IMPORT, "array", 1.0, 0.5), beside=notes),
 ]  # fmt: skip
 

@@ -238,13 +238,14 @@ def record(chosen: Plan, file: Path, is_following: bool, is_sizes: bool) -> Reco
             programs.append(_end(one))
         except recording.ForeignError:
             if one == raw:
+                raw.unlink()
                 raise RecordError(f"{file}: there was no room for a recording, not even for its first page") from None
             # A child that becomes another program at this moment; it goes on recording itself.
     receives = None
     if is_sizes:
-        receives = write_sizes([one.file for one in programs], file)
-        for one in programs:
-            one.file.unlink()
+        receives = write_sizes([program.file for program in programs], file)
+        for program in programs:
+            program.file.unlink()
     return Recorded(file, "native", seconds, cpu_s, status, is_interrupted, programs, receives)
 
 

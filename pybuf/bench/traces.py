@@ -237,6 +237,7 @@ class _Scratch:
 
     def __init__(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="pybuf-trace-")
+        self.owner = os.getpid()
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -248,7 +249,8 @@ class _Scratch:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).cast(kind)
 
     def remove(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if os.getpid() == self.owner:   # a forked child ends before the trace does
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def build(source: Source, name: str, path: str = "") -> Trace:

@@ -178,10 +178,15 @@ def _size_table(p: Parameters, seed: int, threads: int) -> Plan:
                      lambda d: d.table(kinds, rates, live, _steps(p, LONG_BODY_STEPS)))  # fmt: skip
 
 
-def _network_bursts(p: Parameters, seed: int, threads: int) -> Plan:
-    if not p["capture"]:
+def _capture(p: Parameters) -> str:
+    path: str = p["capture"]
+    if not path:
         raise WorkloadError("network-bursts needs a capture: network-bursts:capture=FILE.pcap")
-    frames = capture.read(p["capture"])
+    return path
+
+
+def _network_bursts(p: Parameters, seed: int, threads: int) -> Plan:
+    frames = capture.read(_capture(p))
     return _repeated(p, seed, threads, lambda d: None,
                      lambda d: d.bursts(frames.lengths, frames.times_ns, p["hold_us"] * 1000))  # fmt: skip
 
@@ -272,7 +277,8 @@ def find(name: str) -> Workload:
 def parsed(text: str) -> tuple[Workload, dict[str, Any]] | None:
     """What a person names: ``NAME``, ``NAME:KEY=VALUE,KEY=VALUE``, a capture or a size table.
 
-    None for the path of anything else, which may be a trace. Raises WorkloadError for unknown names and parameters.
+    None for the path of anything else, which may be a trace. Raises WorkloadError for unknown names and parameters
+    and for a capture or a table that cannot be used.
     """
     name, _, settings = text.partition(":")
     if name in WORKLOADS:
@@ -282,15 +288,29 @@ def parsed(text: str) -> tuple[Workload, dict[str, Any]] | None:
             if not equals:
                 raise WorkloadError(f"{text}: {setting!r} is no KEY=VALUE")
             given[key.strip()] = value.strip()
-        return WORKLOADS[name], complete(WORKLOADS[name], given)
+        return WORKLOADS[name], _readable(WORKLOADS[name], given)
     if text.endswith(CAPTURES):
-        return WORKLOADS["network-bursts"], complete(WORKLOADS["network-bursts"], {"capture": text})
+        return WORKLOADS["network-bursts"], _readable(WORKLOADS["network-bursts"], {"capture": text})
     if text.endswith(".csv"):
-        return WORKLOADS["size-table"], complete(WORKLOADS["size-table"], {"table": text})
+        return WORKLOADS["size-table"], _readable(WORKLOADS["size-table"], {"table": text})
     if Path(text).exists():
         return None
     find(text)
     return None
+
+
+def _readable(workload: Workload, given: Parameters) -> dict[str, Any]:
+    """The complete parameters; the files that they name have been read to see that they can be."""
+    parameters = complete(workload, given)
+    try:
+        if "table" in parameters:
+            table = sizes.read(parameters["table"] or sizes.default_path())
+            table.scaled(parameters["live_bytes"], parameters["clip"])
+        if "capture" in parameters:
+            capture.read(_capture(parameters))
+    except (capture.CaptureError, sizes.SizeTableError) as failure:
+        raise WorkloadError(str(failure)) from None
+    return parameters
 
 
 def complete(workload: Workload, given: Parameters) -> dict[str, Any]:

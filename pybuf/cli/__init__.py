@@ -7,8 +7,6 @@ import importlib
 import sys
 from typing import Any
 
-#: Each is loaded when it is asked for: what one needs, another is not slowed by.
-COMMANDS = ("bench", "replay", "record", "trace", "compare", "ras-run")
 INTERRUPTED = 130
 
 
@@ -17,23 +15,12 @@ def main() -> None:
     try:
         import click
 
+        from pybuf.cli.group import Commands
+
         importlib.import_module("rich")
     except ModuleNotFoundError as missing:
         library = (missing.name or "").partition(".")[0]
         sys.exit(f"pybuf: the command needs {library}; install it with: pip install 'pybuf[cli]'")
-
-    class Commands(click.Group):
-        """Finds a sub-command in the module of its name."""
-
-        def list_commands(self, context: click.Context) -> list[str]:
-            return list(COMMANDS)
-
-        def get_command(self, context: click.Context, name: str) -> click.Command | None:
-            if name not in COMMANDS:
-                return None
-            attribute = name.replace("-", "_")
-            command: click.Command = getattr(importlib.import_module(f"pybuf.cli.{attribute}"), attribute)
-            return command
 
     group = Commands("pybuf", help="Measure poolcore beside the allocators that a program would otherwise use.")
     click.version_option(package_name="pybuf")(group)

@@ -38,6 +38,9 @@ def record(
     programs, without times. Objects of Python below 512 bytes come from its own arenas, and are seen only
     with PYTHONMALLOC=malloc in the environment.
 
+    Where the disk is full, recording stops, the program goes on, and the summary says how many events are
+    missing. What --sizes counts, and when a buffer's life ends, is defined in docs/trace-format.md.
+
     The exit status is 0 when something was recorded, whatever the program's own, which is printed; 2 when
     nothing could be; 130 after an interrupt.
     """
@@ -83,10 +86,9 @@ def _summary(done: recorder.Recorded) -> list[str]:
     cost_ns = recorder.cost_ns()
     spent_s = sum(one.records for one in done.programs) * cost_ns / 1e9
     line = f"recording costs {cost_ns:.0f} ns an event, measured now on one thread"
+    line += f": about {spent_s:.2f} s of the program's {done.cpu_s:.2f} s of processor time"
     if done.cpu_s > 1.05 * spent_s:
-        line += f": the program took about {done.cpu_s / (done.cpu_s - spent_s):.2f} times its processor time"
-    else:
-        line += f": {spent_s:.2f} s of the program's {done.cpu_s:.2f} s of processor time"
+        line += f", which is {done.cpu_s / (done.cpu_s - spent_s):.2f} times what it takes without"
     return [*lines, line]
 
 

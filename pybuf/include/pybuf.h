@@ -739,6 +739,15 @@ typedef struct _HDAUDIO_BUS_INTERFACE_BDL {
     PGET_RESOURCE_INFORMATION GetResourceInformation;
 } HDAUDIO_BUS_INTERFACE_BDL, *PHDAUDIO_BUS_INTERFACE_BDL;
 
+#ifndef GUID_HDAUDIO_BUS_INTERFACE
+static const GUID GUID_HDAUDIO_BUS_INTERFACE = {
+    0xD2EAF88Bu, 0xAB18u, 0x41A8u, {0xB6, 0x64, 0x8D, 0x59, 0x21, 0x67, 0x67, 0x1B}};
+static const GUID GUID_HDAUDIO_BUS_INTERFACE_BDL = {
+    0xB4D65397u, 0x5634u, 0x40B0u, {0xB0, 0x68, 0xF5, 0xB9, 0xF8, 0xB9, 0x67, 0xA5}};
+static const GUID GUID_HDAUDIO_BUS_INTERFACE_V2 = {
+    0xB52AF5FBu, 0x424Bu, 0x4BB9u, {0xA1, 0x60, 0x5B, 0x38, 0xBE, 0x94, 0xE5, 0x68}};
+#endif
+
 /* ---- layouts --------------------------------------------------------------------------------------------------- */
 
 #ifdef __cplusplus
@@ -1309,6 +1318,15 @@ typedef struct pybuf_api {
     BOOL (*ResetEvent)(pybuf_machine *machine, HANDLE event);
     DWORD (*WaitForSingleObject)(pybuf_machine *machine, HANDLE event, DWORD milliseconds);
     BOOL (*CloseHandle)(pybuf_machine *machine, HANDLE event);
+    /* What a driver gets from IRP_MN_QUERY_INTERFACE: fills one of the three HDAUDIO_BUS_INTERFACE structures, for the
+     * client that is a function group of a codec; InterfaceDereference gives it back. NULL is the machine
+     * that this thread entered, else the default one.
+     * Takes the GIL. STATUS_NOT_SUPPORTED: another GUID, size or version than 0x0100; STATUS_NO_SUCH_DEVICE: no such
+     * codec, or the machine is closed. The members of `_ms` have the Microsoft convention, for PYBUF_MS_ABI. */
+    NTSTATUS (*hdaudio_query_interface)(pybuf_machine *machine, UCHAR codec, UCHAR function_group, const GUID *type,
+                                        USHORT size, USHORT version, PVOID interface_);
+    NTSTATUS (*hdaudio_query_interface_ms)(pybuf_machine *machine, UCHAR codec, UCHAR function_group,
+                                           const GUID *type, USHORT size, USHORT version, PVOID interface_);
 } pybuf_api;
 
 /* The same as functions, for a file that has the table in a variable `pybuf`: const pybuf_api *pybuf; a library of a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
 import shlex
 import subprocess
@@ -41,7 +42,8 @@ def is_pointer(parameter: Parameter) -> bool:
 class PythonDoor:
     letter, name = "p", "python"
     has_members = True
-    is_guest = False
+    is_guest = False            # the bytes of its blocks cannot be seen
+    lives_in_guest = False
     passes_objects = True
 
     def settings(self) -> dict[str, Any]:
@@ -98,18 +100,23 @@ def in_c(routine: Routine, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return arguments
 
 
+def memory_at(machine: Any, address: int) -> memoryview:
+    size = next(block.size for block in machine.live() if block.address == address)
+    return memoryview((ctypes.c_uint8 * size).from_address(address)).cast("B")
+
+
 class CompiledDoor:
     """What the ctypes and the C door share: outputs are memory that is written."""
 
     has_members = False
     is_guest = False
+    lives_in_guest = False
 
     def settings(self) -> dict[str, Any]:
         return {}
 
     def buffer_at(self, machine: Any, address: int) -> Any:
-        size = next(block.size for block in machine.live() if block.address == address)
-        return memoryview((ctypes.c_uint8 * size).from_address(address)).cast("B")
+        return memory_at(machine, address)
 
     def call(self, routine: Routine, target: Any, arguments: tuple[Any, ...], missing: str = "", alias: str = ""
              ) -> Answer:
@@ -254,7 +261,7 @@ class GuestDoor(PythonDoor):
     """Python, on a machine in an address space that is not this process'."""
 
     letter, name = "", "python-guest"
-    is_guest = True
+    is_guest = lives_in_guest = True
     pointer_bytes, wchar_bytes = 4, 2
 
     def settings(self) -> dict[str, Any]:
@@ -264,9 +271,26 @@ class GuestDoor(PythonDoor):
 
 class CGuestDoor(CDoor):
     letter, name = "", "C-guest"
-    is_guest = True
+    is_guest = lives_in_guest = True
     settings = GuestDoor.settings
     pointer_bytes, wchar_bytes = 8, 2
+
+
+class GuestMemoryDoor(PythonDoor):
+    """Python, on a machine in a range of this process' that it is not told is memory, only how to read and write it."""
+
+    letter, name = "", "python-guest-memory"
+    lives_in_guest = True
+
+    def settings(self) -> dict[str, Any]:
+        self.memory = mmap.mmap(-1, 1 << 26)
+        base = ctypes.addressof(ctypes.c_uint8.from_buffer(self.memory))
+        return {"memory": pybuf.Guest(
+            pybuf.AddressSpace(base, 1 << 26, on_copy=ctypes.memmove),
+            on_write=lambda address, data: ctypes.memmove(address, data, len(data)), on_read=ctypes.string_at)}
+
+    def buffer_at(self, machine: Any, address: int) -> Any:
+        return memory_at(machine, address)
 
 
 class LibraryScript(PythonDoor):
@@ -281,7 +305,8 @@ class CallableScript(PythonDoor):
 
 DOORS = (PythonDoor, CtypesDoor, CDoor)
 SCRIPTS = (LibraryScript, CallableScript)
-EXTRA = (AddressDoor, CNowDoor, *((CMsDoor, CNowMsDoor) if IS_X86_64 else ()), GuestDoor, CGuestDoor)
+EXTRA = (AddressDoor, CNowDoor, *((CMsDoor, CNowMsDoor) if IS_X86_64 else ()), GuestDoor, CGuestDoor,
+         GuestMemoryDoor)
 
 
 def pointer_of(capsule: Any) -> int:

@@ -825,6 +825,9 @@ def displayed_past_the_end(world: World):
 def joined(world: World):
     answer = here(world).NetGetJoinInformation(None)
     assert answer[2] == 3
+    if not world.door.is_guest:
+        wide = "utf-32-le" if world.door.letter == "c" else "utf-16-le"
+        assert bytes(world.door.buffer_at(world.machine, answer[1])) == "CORP\0".encode(wide)
     return one(world, answer, name="CORP")
 
 

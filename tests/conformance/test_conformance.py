@@ -26,7 +26,7 @@ def others_of(row: Row) -> list:
 
 def can_show(row: Row, door) -> bool:
     """Whether a door that the matrix does not count can show a row."""
-    if door.is_guest and (row.family == "hdaudio" or "guest" in SCENARIOS[row.id].without):
+    if door.lives_in_guest and (row.family == "hdaudio" or "guest" in SCENARIOS[row.id].without):
         return False
     return ("p" if issubclass(door, PythonDoor) else "C") in row.doors
 

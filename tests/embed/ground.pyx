@@ -13,8 +13,8 @@ from pybuf._machine cimport (
     clock_next, clock_now, clock_run, due_add, due_remove, due_t, dword_of_argument, event_is_valid, event_open,
     event_reset, event_set, event_wait, family_calls_t, family_register, guest_read, guest_write, handle_close,
     handle_find, handle_open, irql_now, irql_set, machine_here, machine_now, machine_pool, machine_shared, machine_t,
-    machine_thread_enter, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_of_three, result_of_two,
-    status_object, unsigned_of_argument, violation_record,
+    machine_thread_enter, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_again, result_of_two,
+    result_put, status_object, unsigned_of_argument, violation_record,
 )
 
 
@@ -258,7 +258,11 @@ def two(first, second):
 
 
 def three(first, second, third):
-    return result_of_three(&kept_three, first, second, third)
+    cdef object result = result_again(&kept_three, 3)
+    result_put(<PyObject *>result, 0, first)
+    result_put(<PyObject *>result, 1, second)
+    result_put(<PyObject *>result, 2, third)
+    return result
 
 
 # ---- families ----

@@ -53,7 +53,8 @@ def test_program_is_recorded_and_replayed(tmp_path: Path) -> None:
     program = tmp_path / "your-program"
     program.write_text("#!/bin/sh\nexec sort /etc/passwd\n")
     program.chmod(0o755)
-    commands = block_with("pybuf record").replace("mine.pybuf -o r", "mine.pybuf --rounds 2 --against poolcore,glibc -o r")
+    quick = "mine.pybuf --rounds 2 --against poolcore,glibc -o r"
+    commands = block_with("pybuf record").replace("mine.pybuf -o r", quick)
     printed = shell(commands, tmp_path)
     assert "poolcore" in printed
     assert (tmp_path / "replay" / "replay.png").stat().st_size > 10_000

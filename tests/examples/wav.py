@@ -8,55 +8,52 @@ import wave
 from fractions import Fraction
 
 import pybuf
+from pybuf import hdaudio
 
-HALF = 1920 * 2
+MILLISECOND = Fraction(1, 1000)
 
 
 def play_and_capture(source: str, target: str) -> None:
     """Writes to `target` what a codec heard of `source`, and gave back."""
     with wave.open(source) as file:
-        rate, channels, bits = file.getframerate(), file.getnchannels(), file.getsampwidth() * 8
-        played = file.readframes(file.getnframes())
-    machine = pybuf.Machine(clock="manual")
-    machine.hdaudio = pybuf.HdAudioBus(codecs=[pybuf.LoopbackCodec()])
-    bus = machine.hdaudio.query_interface(pybuf.HDAUDIO_BUS_INTERFACE_V2)
-    stream = pybuf.HDAUDIO_STREAM_FORMAT(rate, bits, bits, channels)
-    _, render, _ = bus.AllocateRenderDmaEngine(stream, False)
-    _, capture, _ = bus.AllocateCaptureDmaEngine(0, stream)
-    status, out, size, _, _, _ = bus.AllocateDmaBufferWithNotification(render, 2, 2 * HALF)
-    if status:
-        raise pybuf.HdAudioError("AllocateDmaBufferWithNotification", status)
-    _, into, _, _, _, _ = bus.AllocateDmaBufferWithNotification(capture, 2, size)
-    half_is_over = pybuf.Event(machine)
-    bus.RegisterNotificationEvent(render, half_is_over)
+        parameters = file.getparams()
+        played = file.readframes(parameters.nframes)
+    bits = 8 * parameters.sampwidth
+    stream = pybuf.HDAUDIO_STREAM_FORMAT(parameters.framerate, bits, bits, parameters.nchannels)
 
-    # Both halves are filled before the start; then each that is over is filled again, and captured.
-    with memoryview(out.buffer) as sent, memoryview(into.buffer) as received:
-        padded = played + bytes(-len(played) % HALF)
-        sent[:] = padded[:size].ljust(size, b"\0")
-        heard = bytearray()
-        for state in (1, 2):
-            bus.SetDmaEngineState(state, [render, capture])
-        at, following = 0, size
-        while len(heard) < len(played):
-            while not half_is_over.wait(0):
-                machine.advance(Fraction(1, 1000))
-            heard += received[at : at + HALF]
-            sent[at : at + HALF] = padded[following : following + HALF].ljust(HALF, b"\0")
-            at, following = HALF - at, following + HALF
-    for state in (1, 0):
-        bus.SetDmaEngineState(state, [render, capture])
-    bus.FreeDmaBufferWithNotification(render, out, size)
-    bus.FreeDmaBufferWithNotification(capture, into, size)
-    bus.FreeDmaEngine(render)
-    bus.FreeDmaEngine(capture)
+    # 10 ms are half of the buffer. A notification says that a half is over.
+    half = parameters.framerate // 100 * parameters.nchannels * parameters.sampwidth
+    machine = pybuf.Machine(clock="manual")
+    machine.hdaudio = bus = pybuf.HdAudioBus(codecs=[pybuf.LoopbackCodec()])
+    with (
+        bus.render_stream(stream, 2 * half, notifications=2) as out,
+        bus.capture_stream(stream, 2 * half, notifications=2) as into,
+    ):
+        heard = cycle(machine, out, into, half, played)
     assert machine.live() == []
     machine.close()
+
     with wave.open(target, "wb") as file:
-        file.setframerate(rate)
-        file.setnchannels(channels)
-        file.setsampwidth(bits // 8)
-        file.writeframes(bytes(heard[: len(played)]))
+        file.setparams(parameters)
+        file.writeframes(heard)
+
+
+def cycle(machine: pybuf.Machine, out: hdaudio.Stream, into: hdaudio.Stream, half: int, played: bytes) -> bytes:
+    """What is captured while some bytes are played."""
+    half_is_over = out.event()
+    parts = [played[at : at + half].ljust(half, b"\0") for at in range(0, len(played), half)]
+    heard = b""
+    # Both halves are filled before the start; then each that is over is captured, and filled again.
+    out.buffer[:] = b"".join(parts[:2]).ljust(2 * half, b"\0")
+    hdaudio.start(out, into)
+    for number in range(len(parts)):
+        while not half_is_over.wait(0):
+            machine.advance(MILLISECOND)
+        over = slice(0, half) if number % 2 == 0 else slice(half, 2 * half)
+        heard += bytes(into.buffer[over])
+        out.buffer[over] = parts[number + 2] if number + 2 < len(parts) else bytes(half)
+    hdaudio.stop(out, into)
+    return heard[: len(played)]
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import ctypes
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 import pybuf
 from pybuf import NtStatus
+from pybuf.routines import ROUTINES
 
 FORMAT = pybuf.HDAUDIO_STREAM_FORMAT(48000, 16, 16, 2)
 
@@ -65,6 +67,14 @@ def test_unsuccessful_when_the_irql_is_too_high(machine):
         with machine.irql(irql):
             assert bus.FreeDmaBuffer(handle) is NtStatus.STATUS_UNSUCCESSFUL
     assert len(machine.live()) == 1
+
+
+def test_prototype_header_and_irql():
+    routine = {each.name: each for each in ROUTINES}["FreeDmaBuffer"]
+    assert (routine.header, routine.irql, routine.result) == ("hdaudio.h", "PASSIVE_LEVEL", "NTSTATUS")
+    assert [each.type for each in routine.parameters] == ["PVOID", "HANDLE"]
+    text = Path(pybuf.get_include(), "pybuf.h").read_text()
+    assert "typedef NTSTATUS (WINAPI *PFREE_DMA_BUFFER)(PVOID context, HANDLE Handle);" in text
 
 
 @pytest.mark.parametrize("handle", [0, 1, 4, None, -1, 1 << 63, 0xDEADBEEF])

@@ -9,6 +9,7 @@ import pytest
 import pybuf
 from pybuf import (
     Caller,
+    Domain,
     Machine,
     NetApiBufferAllocate,
     NetApiBufferFree,
@@ -27,7 +28,8 @@ ALL = 0xFFFFFFFF
 @pytest.fixture
 def machine():
     machine = Machine(clock="manual")
-    machine.network = Network(servers=[Server("ONE", "first", users=[User("zoe")]), Server("TWO", "second")])
+    machine.network = Network(servers=[Server("ONE", "first", users=[User("zoe")]), Server("TWO", "second")],
+                              domains=[Domain("WORKGROUP", controller="DC")])
     with machine:
         yield machine
     assert machine.live() == []
@@ -63,6 +65,7 @@ def test_frees_the_memory_that_netapibufferallocate_allocates(machine) -> None:
     lambda: pybuf.NetUserGetLocalGroups(None, "Administrator", 0, 0, -1)[1],
     lambda: pybuf.NetQueryDisplayInformation(None, 1, 0, 10, -1)[2],
     lambda: pybuf.NetGetJoinInformation(None)[1],
+    lambda: pybuf.DsGetDcNameW(None, None, None, None, 0)[1],
 ])
 def test_frees_the_memory_that_other_network_management_functions_use(machine, produce) -> None:
     block = produce()
@@ -98,6 +101,25 @@ def test_netserverenum_returns_an_array_of_structures_pointed_to_by_bufptr(machi
         names = [int.from_bytes(view[40 * i + 8:40 * i + 16], "little") - block.address for i in range(2)]
         texts = [bytes(view[at:at + 8]).decode("utf-16-le") for at in names]
     assert texts == ["ONE\0", "TWO\0"]
+    assert NetApiBufferFree(block) == 0
+
+
+@pytest.mark.parametrize(("produce", "count"), [
+    (lambda: pybuf.NetServerGetInfo(None, 101)[1], 1),              # a complex structure
+    (lambda: pybuf.NetUserEnum(None, 0, 0, -1, 0)[1], 2),           # an array of structures
+    (lambda: pybuf.NetUserEnum(None, 3, 0, -1, 0)[1], 2),           # and of such as point to others
+])
+def test_a_buffer_holds_all_that_its_structures_point_to(machine, produce, count) -> None:
+    block = produce()
+    (live,) = machine.live()
+    assert (live.address, live.size, block.count) == (block.address, block.size, count)
+    layout = block.dtype
+    with memoryview(block) as view:
+        for i in range(count):
+            for name, form, offset in zip(layout["names"], layout["formats"], layout["offsets"], strict=True):
+                at = i * layout["itemsize"] + offset
+                pointer = int.from_bytes(view[at:at + 8], "little") if form == "<u8" else 0
+                assert pointer == 0 or 0 <= pointer - block.address < block.size, name
     assert NetApiBufferFree(block) == 0
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
-import random
-import threading
+import pickle
 import warnings
 
 import pytest
@@ -18,6 +18,7 @@ from pybuf import (
     VideoPortFreePool,
     VideoPortReleaseBuffer,
 )
+from pybuf.routines import ROUTINES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is obsolete:DeprecationWarning")
 
@@ -120,6 +121,14 @@ def test_its_irql_is_passive_level(machine, dev):
         VideoPortReleaseBuffer(dev, VideoPortAllocateBuffer(dev, 10)[1])
     assert [each[:2] for each in machine.violations] == [
         ("VideoPortAllocateBuffer", 1), ("VideoPortReleaseBuffer", 1)]
+
+
+def test_it_is_of_video_h_and_videoprt():
+    routine = {each.name: each for each in ROUTINES}["VideoPortReleaseBuffer"]
+    assert (routine.header, routine.irql, routine.result) == ("video.h", "PASSIVE_LEVEL", "VOID")
+    assert [(each.type, each.name) for each in routine.parameters] == [
+        ("PVOID", "HwDeviceExtension"), ("PVOID", "Buffer")]
+    assert pybuf.windll.videoprt.VideoPortReleaseBuffer.restype is None
 
 
 # ---- the family ----
@@ -245,48 +254,129 @@ def test_the_verifier_sees_who_freed_the_buffer_of_another_machine(machine, dev)
     other.close()
 
 
-@pytest.mark.parametrize("settings", [{}, {"verifier": True}, {"special_pool": True}], ids=["plain", "verifier",
-                                                                                           "special pool"])
-def test_random_calls_of_several_threads_keep_every_count(settings):
+def explained(call):
+    """What a bug check says."""
+    with pytest.raises(BugCheck) as caught:
+        call()
+    return str(caught.value).splitlines()
+
+
+def test_a_bug_check_reads_as_an_analysis_of_who_allocated_and_who_freed(dev):
+    block = VideoPortAllocatePool(dev, 4, 100, "zyxD")
+    address = block.address
+    VideoPortFreePool(dev, block)
+    assert explained(lambda: VideoPortFreePool(dev, block)) == [
+        "BAD_POOL_CALLER (c2)",
+        "A driver made a bad pool request.",
+        "A driver freed a block that was freed before.",
+        "Arguments:",
+        "Arg1: 0000000000000007, kind of violation",
+        "Arg2: 0000000000000000, reserved",
+        "Arg3: 0000000000000000, header contents",
+        f"Arg4: {address:016x}, address of the block",
+        f"Called: VideoPortFreePool for the device extension {dev.extension:#x}",
+        "Allocated by: VideoPortAllocatePool, 100 bytes, tag Dxyz, number 1",
+        "Freed by: VideoPortFreePool",
+    ]
+
+
+def test_a_bug_check_names_the_block_that_an_address_is_in(dev):
+    block = VideoPortAllocateBuffer(dev, 100)[1]
+    lines = explained(lambda: VideoPortReleaseBuffer(dev, block.address + 16))
+    assert lines[-1] == "Allocated by: VideoPortAllocateBuffer, 100 bytes, tag VidB, number 1"
+
+
+def test_a_bug_check_spells_out_types_levels_and_tags(machine, dev):
+    assert "Arg2: 0000000000000006, pool type (NonPagedPoolCacheAlignedMustS)" in explained(
+        lambda: VideoPortAllocatePool(dev, 6, 10, "zyxD"))
+    assert "Arg4: 000000007a797844, pool tag (Dxyz)" in explained(lambda: VideoPortAllocatePool(dev, 6, 10, "zyxD"))
+    with machine.irql(2):
+        assert "Arg2: 0000000000000002, current IRQL (DISPATCH_LEVEL)" in explained(
+            lambda: VideoPortAllocatePool(dev, 1, 10, "zyxD"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"verifier": True}])
+def test_every_bug_check_of_the_family_is_explained(settings):
     machine = Machine(**settings)
-    devices = [machine.video_device(allowance_bytes=20_000) for _ in range(2)]
-    errors = []
+    dev = machine.video_device()
 
-    def work(seed):
-        rng = random.Random(seed)
-        held = []
-        try:
-            for _ in range(1500):
-                dev = rng.choice(devices)
-                choice = rng.random()
-                if choice < 0.3:
-                    status, block = VideoPortAllocateBuffer(dev, rng.randrange(1, 5000))
-                    assert status in (0, 122)
-                    if block is not None:
-                        held.append((VideoPortReleaseBuffer, block))
-                elif choice < 0.55:
-                    block = VideoPortAllocatePool(dev, rng.choice((0, 1, 4, 5)), rng.randrange(1, 9000), "abcd")
-                    held.append((VideoPortFreePool, block))
-                elif choice < 0.9 and held:
-                    free, block = held.pop(rng.randrange(len(held)))
-                    free(dev, rng.choice((block, block.address)))
-                else:
-                    value = rng.choice((0, 1, 0xDEAD0000, rng.getrandbits(64)))
-                    with pytest.raises(BugCheck):
-                        rng.choice((VideoPortReleaseBuffer, VideoPortFreePool))(dev, value)
-            for free, block in held:
-                free(devices[0], block)
-        except BaseException as error:
-            errors.append(error)
+    def at(irql, call, *arguments):
+        with machine.irql(irql), pytest.raises(BugCheck):
+            call(dev, *arguments)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert machine.live() == []
-    assert [dev.charged for dev in devices] == [0, 0]
-    assert machine.check() is None
-    assert machine.sweep() == []
+    paged, nonpaged = VideoPortAllocatePool(dev, 1, 10, "abcd"), VideoPortAllocatePool(dev, 0, 10, "abcd")
+    for arguments in ((1, 0, "abcd"), (1, 5, 0), (1, 5, " GIB"), (1, 5, "...."), (2, 5, "abcd")):
+        at(0, VideoPortAllocatePool, *arguments)
+    for level, kind in ((2, 1), (3, 0)):
+        at(level, VideoPortAllocatePool, kind, 5, "abcd")
+    for level, block in ((2, paged), (3, nonpaged)):
+        at(level, VideoPortFreePool, block)
+    at(0, VideoPortReleaseBuffer, paged)
+    VideoPortFreePool(dev, paged)
+    for value in (paged, 0, 5, nonpaged.address + 1):
+        at(0, VideoPortFreePool, value)
+    if settings:
+        with machine.irql(1), pytest.raises(BugCheck), machine.irql(0):
+            pass
+        ctypes.memset(nonpaged.address + 10, 1, 1)
+        at(0, VideoPortFreePool, nonpaged)
+        ctypes.memset(nonpaged.address + 10, 0xCD, 1)
+        with pytest.raises(BugCheck):
+            dev.remove()
+    assert len(machine.bug_checks) > 10
+    for bug in machine.bug_checks:
+        assert "parameter 1" not in str(bug)
+        assert str(bug).startswith(f"{bug.code.name} ({bug.code:x})\n")
     machine.close()
+
+
+def test_a_removal_is_told_by_tag():
+    machine = Machine(verifier=True)
+    dev = machine.video_device()
+    for tag in ("zyxD", "zyxD", "abcD"):
+        VideoPortAllocatePool(dev, 0, 50, tag)
+    VideoPortAllocateBuffer(dev, 7)
+    with pytest.raises(BugCheck) as caught:
+        dev.remove()
+    assert [line for line in str(caught.value).splitlines() if line.startswith("Left")] == [
+        "Left behind: tag Dcba, 50 bytes in 1 block", "Left behind: tag Dxyz, 100 bytes in 2 blocks",
+        "Left behind: tag VidB, 7 bytes in 1 block"]
+    assert pickle.loads(pickle.dumps(caught.value)).left == caught.value.left
+    machine.close()
+
+
+def test_a_block_of_a_removed_device_says_so(machine, dev):
+    block = VideoPortAllocatePool(dev, 0, 50, "zyxD")
+    dev.remove()
+    assert explained(lambda: VideoPortFreePool(machine.video_device(), block))[-1] == (
+        "Freed by: the removal of its device")
+
+
+def test_a_removal_leaves_a_block_that_was_overrun_and_records_it():
+    machine = Machine(special_pool=True)
+    dev = machine.video_device()
+    block = VideoPortAllocatePool(dev, 0, 50, "zyxD")
+    ctypes.memset(block.address + 50, 1, 1)
+    assert [each.size for each in dev.remove()] == [50]
+    assert [each.tag for each in machine.live()] == ["Dxyz"]
+    [bug] = machine.bug_checks
+    assert (bug.code, bug.parameters) == (0xC1, (block.address, block.address + 50, 0, 0x24))
+    machine.close()
+
+
+def test_an_allowance_is_not_given_back_to_a_device_made_again(machine):
+    dev = machine.video_device(extension=0x4321, allowance_bytes=100)
+    block = VideoPortAllocateBuffer(dev, 100)[1]
+    with memoryview(block):
+        dev.remove()
+        again = machine.video_device(extension=0x4321, allowance_bytes=50)
+    with pytest.raises(BugCheck):
+        VideoPortReleaseBuffer(again, block)
+    assert again.charged == 0
+
+
+def test_a_tag_has_ascii_characters(dev):
+    with pytest.raises(ValueError, match="ASCII"):
+        VideoPortAllocatePool(dev, 0, 10, "zyxÄ")
+    with pytest.raises(TypeError, match="int, str or bytes"):
+        VideoPortAllocatePool(dev, 0, 10, None)

@@ -52,10 +52,11 @@ def test_few_rounds_have_a_range_and_no_smallest_effect():
 def test_smallest_effect_is_that_of_the_widest_row_and_not_of_the_harness():
     calm = a_comparison({"a": 0.9}).smallest_effect["all"]
     assert 0.005 < calm < 0.03
-    wild = a_comparison({"a": 0.9, "empty": 0.1})
-    row = wild.row("empty")
-    row.series["all"][:] = [10 ** (place % 3) for place in range(12)]
-    assert analysis.with_ratios(wild, {"all": wild.row("glibc").series["all"]}).smallest_effect["all"] < 0.03
+    for name, is_seen in (("empty", False), ("b", True)):
+        wild = a_comparison({"a": 0.9, "b": 1, "empty": 0.1})
+        wild.row(name).series["all"][:] = [10 ** (place % 3) for place in range(12)]
+        effect = analysis.with_ratios(wild, {"all": wild.row("glibc").series["all"]}).smallest_effect["all"]
+        assert (effect > 1) == is_seen
 
 
 def test_values_of_zero_have_no_ratio():

@@ -115,6 +115,9 @@ def test_the_same_seed_gives_the_same_orders(trials, tiny):
     run(a_manifest(tiny, rounds=2))
     assert [{**order, "words": ""} for order in trials.orders] == [{**order, "words": ""} for order in first]
     assert len({order["offset"] for order in first}) > 5
+    trials.orders = []
+    run(a_manifest(tiny, rounds=2, seed=2))
+    assert [order["offset"] for order in trials.orders] != [order["offset"] for order in first]
 
 
 def test_every_contender_but_the_empty_harness_is_checked_before_it_is_timed(trials, tiny):
@@ -134,7 +137,7 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_as_if_nothing_had_been
     assert part.comparisons[0].rounds == 4
     runner.write(part, out)
     with (out / "rounds.jsonl").open("a") as journal:
-        journal.write('{"comparison": "torn')  # as if the machine had died within a line
+        journal.write('{"comparison": "torn' * 9999)  # as if the machine had died within a line
     trials.orders, trials.stop_after = [], None
     manifest, is_resumed = runner.begin(a_manifest(tiny, seed=77), out, False)
     assert (is_resumed, manifest.seed) == (True, 1)
@@ -142,6 +145,7 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_as_if_nothing_had_been
     assert (trials.count("check"), trials.count("time")) == (0, 5 * 5)
     assert rest.is_complete
     assert rest.comparisons == whole.comparisons
+    assert len([json.loads(line) for line in (out / "rounds.jsonl").read_text().splitlines()]) == 1 + 1 + 9
 
 
 def test_a_contender_that_was_out_stays_out_when_the_run_goes_on(trials, tiny, tmp_path):
@@ -228,6 +232,13 @@ def test_time_is_kept_and_shared_among_the_comparisons(trials, tiny, tmp_path, m
     assert 2.5 < quick / slow_one < 3.5
 
 
+def test_time_that_was_spent_before_the_interruption_counts(trials, tiny, tmp_path):
+    (tmp_path / "rounds.jsonl").write_text('{"seconds":40}\n')
+    assert run(a_manifest(tiny, rounds=None, time_s=100.0), tmp_path).comparisons[0].rounds > 1
+    (tmp_path / "rounds.jsonl").write_text('{"seconds":100}\n')
+    assert run(a_manifest(tiny, rounds=None, time_s=100.0), tmp_path).comparisons[0].rounds == 1
+
+
 def test_a_missing_base_leaves_times_without_ratios(trials, tiny):
     trials.missing["glibc"] = "not on this system"
     (one,) = run(a_manifest(tiny, rounds=2)).comparisons
@@ -266,6 +277,19 @@ def test_contenders_that_share_a_process_are_run_apart_to_find_which_of_them_die
     assert [sorted(entry["name"] for entry in order["contenders"]) for order in shared[1:]] == [
         ["A/A", "empty", "glibc", "poolcore"]] * 2
     assert {order["rounds"] for order in shared} == {runner.TURNS}
+
+
+def test_a_round_of_a_shared_process_is_the_median_of_its_calm_turns():
+    (task,) = runner.plan(a_manifest("", kind="bench", workloads=choices.workloads(["lifo-pair"]))).tasks
+    trials = runner._Trials(task, 0, [0])
+
+    def turns(*pairs):
+        return [{"glibc": {"wall_ns": [wall], "cpu_ns": [cpu], "operations": 10}} for wall, cpu in pairs]
+
+    found, is_disturbed = trials._joined(turns((100, 100), (110, 110), (900, 500)))
+    assert (found["glibc"]["wall_ns"], found["glibc"]["operations"], is_disturbed) == ([105], 10, False)
+    found, is_disturbed = trials._joined(turns((300, 200), (310, 200), (900, 500)))
+    assert (found["glibc"]["wall_ns"], is_disturbed) == ([310], True)
 
 
 def test_estimates_follow_the_request(trials, tiny):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import subprocess
@@ -80,6 +81,49 @@ def test_statuses_of_the_header_are_those_of_python():
 def test_every_routine_that_is_there_is_there_for_c_and_ctypes():
     for name in _doors.ROUTINES_OF_C:
         assert {f"{form}{name}" for form in ("now_", "now_ms_")} <= set(_doors.ENTRIES)
+
+
+def c_pairs():
+    """RAS' and NetApi's pair of functions of C on the thread's machine: what 100 bytes answer; and their frees."""
+    get, free, allocate, release = (
+        ctypes.CFUNCTYPE(ctypes.c_uint32, *kinds)(_doors.ENTRIES[f"now_{name}"]) for name, kinds in (
+            ("RasGetBuffer", (ctypes.c_void_p, ctypes.c_void_p)), ("RasFreeBuffer", (ctypes.c_void_p,)),
+            ("NetApiBufferAllocate", (ctypes.c_uint32, ctypes.c_void_p)), ("NetApiBufferFree", (ctypes.c_void_p,))))
+    block = ctypes.c_void_p()
+    size = ctypes.c_uint32(100)
+    yield "ras", lambda: (get(ctypes.byref(block), ctypes.byref(size)), block), free, 614
+    yield "netapi", lambda: (allocate(100, ctypes.byref(block)), block), release, 8
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["RAS", "NetApi"])
+def test_quick_functions_give_way_to_a_refusal_and_come_back(number):
+    pool, get, free, refused = list(c_pairs())[number]
+    machine = pybuf.Machine.current()
+    before = len(machine.live())
+    for _ in range(3):
+        machine.refuse(pool, nth=2)
+        statuses = []
+        for _ in range(4):
+            status, block = get()
+            statuses.append(status)
+            assert status or free(block) == 0
+        assert statuses == [0, refused, 0, 0]
+    assert len(machine.live()) == before
+
+
+def test_quick_functions_give_way_to_a_port():
+    _, get, free, _ = next(c_pairs())
+    machine = pybuf.Machine.current()
+    status, block = get()
+    assert status == 0
+    address = block.value
+    port = machine.ras.open_port()
+    event = pybuf.Event(machine)
+    assert pybuf.RasReceiveBuffer(port, address, 0xFFFFFFFF, event)[0] == 0
+    assert free(address) == 610                     # a receive is outstanding on it
+    port.close()
+    assert free(address) == 0
+    assert free(address) == 610
 
 
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not here")

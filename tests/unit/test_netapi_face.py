@@ -48,6 +48,24 @@ def test_a_loop_that_ends_early_leaves_nothing(machine) -> None:
     assert machine.live() == []
 
 
+def test_a_loop_stays_with_its_machine(machine) -> None:
+    found = pybuf.netapi.users()
+    other = Machine(clock="manual")
+    with other:
+        assert [user.name for user in found] == [user.name for user in MANY]
+        assert next(pybuf.netapi.users()).name == "Administrator"
+        assert other.live() == []
+    other.close()
+
+
+def test_a_loop_that_the_network_is_changed_under(machine) -> None:
+    found = pybuf.netapi.users()
+    next(found)
+    machine.network = Network()
+    with pytest.raises(NetApiError, match="ERROR_INVALID_PARAMETER"):
+        list(found)
+
+
 def test_failures_are_raised(machine) -> None:
     machine.caller = Caller("Nobody", (), interactive=False)
     with pytest.raises(NetApiError, match=r"NetUserEnum: ERROR_ACCESS_DENIED \(5\)") as caught:
@@ -56,6 +74,22 @@ def test_failures_are_raised(machine) -> None:
     machine.services = ()
     with pytest.raises(NetApiError, match="NetServerEnum: NERR_WkstaNotStarted"):
         list(pybuf.netapi.servers())
+
+
+def test_a_name_is_the_block_itself(machine) -> None:
+    written: dict[int, bytes] = {}
+    guest = Machine(memory=pybuf.Guest(pybuf.AddressSpace(0x2000_0000, 1 << 26), on_write=written.__setitem__))
+    guest.network = Network(domain="CORP", joined="domain")
+    with guest:
+        status, block, kind = pybuf.NetGetJoinInformation(None)
+        assert (status, kind) == (0, pybuf.netapi.NETSETUP_JOIN_STATUS.NetSetupDomainName)
+        assert written == {block.address: "CORP\0".encode("utf-16-le")}
+        assert pybuf.NetApiBufferFree(block) == 0
+    guest.close()
+    block = pybuf.NetGetJoinInformation(None)[1]
+    assert (block.struct, block.entries, block.size) == ("TEXT", [("WORKGROUP",)], 20)
+    assert block.dtype == {"names": ["name"], "formats": ["<u2"], "offsets": [0], "itemsize": 2}
+    assert pybuf.NetApiBufferFree(block) == 0
 
 
 def test_guests_get_final_addresses_once(machine) -> None:

@@ -34,6 +34,7 @@ def test_values_that_no_network_has(kind: Any, values: dict[str, Any], says: str
     (Server, {"name": "A", "type": "1"}, "type is an int, not str"),
     (Domain, {"name": "A", "refuses": 1}, "refuses is True or False"),
     (Network, {"servers": "ABC"}, "servers is a sequence of Server"),
+    (Network, {"users": 5}, "users is a sequence of User, not 5"),
     (Network, {"servers": ["ABC"]}, "servers has items of Server, not str"),
 ])
 def test_wrong_types(kind: Any, values: dict[str, Any], says: str) -> None:
@@ -70,6 +71,7 @@ def test_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "says"), [
     ("[[servers]]\nnam = 'A'", "servers: Server has no 'nam'; it has name, comment"),
     ("[[servers]]\ncomment = 'A'", "servers: a Server has no 'name', which it needs"),
+    ("[[users]]\nname = 'A'\nlogon_hours = 'zz'", "users: logon_hours is 'zz'; it is bytes in hexadecimal"),
 ])
 def test_a_file_with_a_mistake(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "network.toml").write_text(text)

@@ -77,6 +77,16 @@ def test_the_scratch_files_go_with_the_trace():
     assert not scratch.exists()
 
 
+def test_a_forked_child_leaves_the_scratch_files_alone():
+    trace = traces.read(WORKERS)
+    code = ("import os; from pybuf.bench import traces\n"
+            f"trace = traces.read({str(WORKERS)!r}); child = os.fork()\n"
+            "if child: os.waitpid(child, 0); print(os.path.exists(trace.words_path))")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "True\n"
+    assert Path(trace.words_path).exists()
+
+
 def test_between_the_halves_of_a_reallocation_its_address_may_become_anothers():
     trace = built(
         record(ALLOCATE, 0x10, 100, 0), record(REALLOCATE_FROM, 0x10, 0, 0), record(ALLOCATE, 0x10, 7, 1),
