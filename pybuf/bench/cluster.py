@@ -142,15 +142,11 @@ def _connected(address: str) -> Iterator[Any]:
 
 def _one_at_a_time() -> Any:
     """What has every worker, also one that comes later, run one comparison at a time."""
-    base: Any = _distributed().WorkerPlugin
+    async def setup(self: Any, worker: Any) -> None:
+        await worker.set_resources(**{RESOURCE: 1})
 
-    class OneAtATime(base):  # type: ignore[misc]
-        name = RESOURCE
-
-        async def setup(self, worker: Any) -> None:
-            await worker.set_resources(**{RESOURCE: 1})
-
-    return OneAtATime()
+    # Made like this because its base is imported for those only who use it.
+    return type("OneAtATime", (_distributed().WorkerPlugin,), {"name": RESOURCE, "setup": setup})()
 
 
 def run(address: str, plan: runner.Plan, directory: Path | None, say: Say) -> list[Result]:
