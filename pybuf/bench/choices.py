@@ -84,15 +84,16 @@ def traces(paths: Sequence[Path]) -> list[ChosenWorkload]:
     """
     if not paths:
         return [ChosenWorkload("trace", trace=SHIPPED)]
-    return [ChosenWorkload("trace", trace=str(path), digest=_digest(path)) for path in paths]
+    return [ChosenWorkload("trace", trace=str(path), digest=digest(path)) for path in paths]
 
 
-def _digest(path: Path) -> str | None:
-    digest = hashlib.sha256()
+def digest(path: Path) -> str | None:
+    """The SHA-256 of a file; None when it cannot be read."""
+    found = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                digest.update(block)
+                found.update(block)
     except OSError:
         return None
-    return digest.hexdigest()
+    return found.hexdigest()

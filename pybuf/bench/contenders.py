@@ -125,14 +125,18 @@ def _bare(library: ctypes.CDLL, prefix: str, calls: tuple[str, str, str, str, st
 
 
 def load(
-    name: str, library: str | None = None, settings: Mapping[str, Any] | None = None, same_as: str | None = None
+    name: str, library: str | None = None, settings: Mapping[str, Any] | None = None, same_as: str | None = None,
+    work: int | None = None,
 ) -> Functions:
     """Load a contender into this process: ``load(**entry)`` for an entry of a trial's order.
 
     ``name`` is a key of CONTENDERS unless ``library``, a file to take the functions from, ``settings`` of
     ``poolcore.Pool`` or ``same_as``, the name of the contender that this one is again, says what it is.
+    ``work`` puts a wrapper around its functions, which does so many units of work on every 64th call.
     Raises ContenderMissingError, with the loader's own message where there is one.
     """
+    if work is not None:
+        return _planted(load(name, library, settings, same_as), work)
     if library is not None:
         return _brought(library)
     if settings is not None:
@@ -162,6 +166,15 @@ def _open(library: str) -> ctypes.CDLL:
         return ctypes.CDLL(library, mode=os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as failure:
         raise ContenderMissingError(str(failure)) from None
+
+
+def _planted(wrapped: Functions, work: int) -> Functions:
+    from pybuf.bench._planted import Planted
+
+    if wrapped.pool is not None:
+        raise ContenderMissingError("a pool's functions cannot be wrapped, only those that are called as malloc is")
+    planted = Planted((wrapped.malloc, wrapped.free, wrapped.realloc, wrapped.calloc, wrapped.aligned), work)
+    return Functions(*planted.addresses, pool=planted.pool, origin=wrapped.origin, owner=(planted, wrapped))
 
 
 def _brought(path: str) -> Functions:
@@ -267,6 +280,10 @@ def variant_name(settings: Mapping[str, Any]) -> str:
 
 def describe(entry: Mapping[str, Any]) -> str:
     """What the contender of an order's entry is, in a few words."""
+    if entry.get("work") is not None:
+        what = describe({key: value for key, value in entry.items() if key != "work"})
+        planted = f"{entry['work']} units of work on every 64th call" if entry["work"] else "nothing else"
+        return f"{what}, in a wrapper that adds {planted}"
     if entry.get("library") is not None:
         return f"malloc of {os.path.basename(entry['library'])}"
     if entry.get("settings") is not None:
@@ -355,4 +372,7 @@ def look(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    from pybuf.bench.processor import end_with_parent
+
+    end_with_parent()
     print(json.dumps(look(json.loads(sys.argv[1]))))

@@ -18,13 +18,15 @@ class ChosenContender:
     """A contender as a trial is told of it.
 
     ``library`` is the file of one that was brought along, ``settings`` are those of ``poolcore.Pool`` in a
-    variant of ours, ``same_as`` names the contender that this one is again.
+    variant of ours, ``same_as`` names the contender that this one is again. ``work`` puts a wrapper around it that
+    does so many units of work on every 64th call: a planted slowdown, or with 0 what that is compared with.
     """
 
     name: str
     library: str | None = None
     settings: dict[str, Any] | None = None
     same_as: str | None = None
+    work: int | None = None
 
     def as_order(self) -> dict[str, Any]:
         """What stands in a trial's order: only what is given."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import platform
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+#: In the environment of a process: the one that it shall not outlive.
+PARENT = "PYBUF_PARENT"
+#: PR_SET_PDEATHSIG of prctl(2).
+_SET_PARENT_DEATH_SIGNAL = 1
 
 
 def _allowed() -> list[int]:
@@ -95,6 +103,21 @@ def pin(cpu: int) -> None:
     """Keep this process on processor ``cpu``, where the system lets a process be kept."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cpu})
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """Have the system kill this process when its parent ends, in whatever way. Linux only.
+
+    ``parent`` is the parent's process number; by default it is looked for in the environment. What ends this
+    process is, more exactly, the end of the parent's thread that started it.
+    """
+    if parent is None:
+        parent = int(os.environ.get(PARENT, os.getppid()))
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that was said
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_randomized() -> bool:

@@ -215,7 +215,12 @@ def _threaded(layout: order.Layout, trace: Trace, manifest: Manifest) -> Workloa
 def _takes(workload: Workload, entry: ChosenContender) -> bool:
     if workload.contenders:
         return entry.name in workload.contenders
-    return bool(entry.library) or entry.settings is not None or entry.name in CONTENDERS
+    return _is_native(entry)
+
+
+def _is_native(entry: ChosenContender) -> bool:
+    """Whether it has C functions."""
+    return bool(entry.library) or entry.settings is not None or (entry.same_as or entry.name) in CONTENDERS
 
 
 def _task(
@@ -231,8 +236,7 @@ def _task(
     is_timed = metric == "time"
     has_passes = is_timed and not workload.contenders and workload.isolation_of(metric, threads) == "process"
     passes = list(manifest.passes) if has_passes else ["all"]
-    same = [ChosenContender(SAME, same_as=workload.base)] if is_timed and any(
-        one.name == workload.base for one in entries) else []
+    same = [replace(one, name=SAME, same_as=one.name) for one in entries if is_timed and one.name == workload.base]
     return Task(
         id=f"{key}, {touch}, {metric}{again}", key=key + again, workload=workload, chosen=chosen, metric=metric,
         threads=threads, touch=touch, contenders=entries + same, passes=passes, trace=trace,
@@ -264,6 +268,7 @@ def _answer(module: str, order: dict[str, Any], padding: int) -> dict[str, Any]:
     environment.update(ENVIRONMENT)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     environment["PYBUF_PADDING"] = "x" * padding
+    environment[processor.PARENT] = str(os.getpid())
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", module, json.dumps(order)],
@@ -418,7 +423,7 @@ class _Trials:
 # ---- the journal ---------------------------------------------------------------------------
 
 
-class _Journal:
+class Journal:
     """Finished rounds, a line of JSON each: what an interrupted run goes on from."""
 
     def __init__(self, path: Path | None) -> None:
@@ -542,7 +547,7 @@ def run(found: Plan, directory: Path | None, progress: Progress) -> Result:
     complete. Raises RunError, one line, when it cannot go on, as on a full disk.
     """
     manifest = found.manifest
-    journal = _Journal(None if directory is None else directory / "rounds.jsonl")
+    journal = Journal(None if directory is None else directory / "rounds.jsonl")
     try:
         with processor.locked_many(
             max(task.threads for task in found.tasks), manifest.cpus,
@@ -563,12 +568,11 @@ def run(found: Plan, directory: Path | None, progress: Progress) -> Result:
         journal.close()
 
 
-def _fingerprint(manifest: Manifest, journal: _Journal) -> dict[str, Any]:
+def _fingerprint(manifest: Manifest, journal: Journal) -> dict[str, Any]:
     """The fingerprint of this machine. Raises RunError when the journal was begun on what differs from it."""
     builds = {}
     for entry in manifest.contenders:
-        is_loaded = entry.library or entry.settings is not None or entry.name in CONTENDERS
-        found = look(entry) if is_loaded else look_python(entry.name)
+        found = look(entry) if _is_native(entry) else look_python(entry.name)
         if "missing" not in found:
             builds[entry.name] = fingerprint.build(found["origin"], found["version"])
     taken = fingerprint.take(builds)
@@ -619,8 +623,13 @@ def write(found: Result, directory: Path) -> None:
     """Write what was found into ``directory``: result.json, and the journal's last line. An OSError is the caller's."""
     found.save(directory / "result.json")
     if found.is_complete:
-        with (directory / "rounds.jsonl").open("ab") as journal:
-            journal.write(ENDED)
+        end(directory)
+
+
+def end(directory: Path) -> None:
+    """Write the journal's last line: the next run there begins anew. An OSError is the caller's."""
+    with (directory / "rounds.jsonl").open("ab") as journal:
+        journal.write(ENDED)
 
 
 def listing(more: Sequence[ChosenContender] = ()) -> dict[str, Any]:
@@ -653,7 +662,7 @@ def _words(task: Task) -> dict[str, Any]:
     }
 
 
-def _go(found: Plan, tasks: list[_Progressing], journal: _Journal, progress: Progress) -> None:
+def _go(found: Plan, tasks: list[_Progressing], journal: Journal, progress: Progress) -> None:
     checks: dict[str, dict[str, Any]] = {}
     by_id = {one.trials.task.id: one for one in tasks}
     spent = 0.0

@@ -29,7 +29,7 @@ from typing import Any, NotRequired, TypedDict
 from pybuf.bench import _replay
 from pybuf.bench import order as order_of
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
-from pybuf.bench.processor import pin
+from pybuf.bench.processor import end_with_parent, pin
 from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
 
 PAGE_BYTES = mmap.PAGESIZE
@@ -49,6 +49,7 @@ class Entry(TypedDict):
     library: NotRequired[str]
     settings: NotRequired[dict[str, Any]]
     same_as: NotRequired[str]
+    work: NotRequired[int]
 
 
 class Order(TypedDict):
@@ -223,10 +224,12 @@ def _written(plan: Plan, file: int) -> dict[str, Any]:
 
 def _told_by_a_child(drawn: Callable[[], Plan], file: int) -> dict[str, Any]:
     reading, writing = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if not child:
         status = 1
         try:
+            end_with_parent(parent)
             os.close(reading)
             try:
                 told = json.dumps(_written(drawn(), file))
@@ -737,4 +740,5 @@ def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     print(json.dumps(run(json.loads(sys.argv[1]))))

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 from rich.console import Console
 
-from pybuf.bench import choices, report, runner
-from pybuf.cli.options import Request, manifest_of, measure, measuring
+from pybuf.bench import choices, cluster, report, runner
+from pybuf.bench.manifest import Manifest
+from pybuf.cli.options import INTERRUPTED, Request, manifest_of, measure, measuring, show
 from pybuf.cli.refusal import Refusal
 
 DEFAULT_S = 120.0
+FILES = ("result.json", "report.html", "timeline.json", "replay.png")
 
 
 @click.command(short_help="Run workloads through poolcore and its peers.")
 @click.argument("workload", nargs=-1)
 @click.option("--list", "is_list", is_flag=True,
               help="Show the workloads and the contenders: version, file, or why one is missing and how to get it.")
+@click.option("--cluster", "address", metavar="ADDRESS",
+              help="Run on the workers of the Dask scheduler at this address, each comparison on one of them.")
 @measuring
-def bench(workload: tuple[str, ...], is_list: bool, **options: Any) -> None:
+def bench(workload: tuple[str, ...], is_list: bool, address: str | None, **options: Any) -> None:
     """Run WORKLOADs through poolcore and the allocators beside it, and say which is faster, or that none is.
 
     Without names a few representative workloads are run, for two minutes. Every round runs every contender, in random
     order; ratios are formed within a round and have intervals of 99 %, from 8 rounds on.
+
+    On a cluster there is a result for each kind of machine, and of several each has its files in DIR/machine-N.
 
     Exit status: 0 done, 2 bad input, 130 interrupted.
     """
@@ -41,4 +48,49 @@ def bench(workload: tuple[str, ...], is_list: bool, **options: Any) -> None:
     except ValueError as unknown:
         raise Refusal(str(unknown)) from None
     manifest = manifest_of(request, "bench", workloads, DEFAULT_S, ("time",))
-    measure(manifest, request, f"{len(workloads)} workload{'s' * (len(workloads) > 1)}")
+    what = f"{len(workloads)} workload{'s' * (len(workloads) > 1)}"
+    if address is None:
+        measure(manifest, request, what)
+    else:
+        _measure_on(address, manifest, request, what)
+
+
+def _measure_on(address: str, manifest: Manifest, request: Request, what: str) -> None:
+    notes = Console(stderr=True, highlight=False, markup=False)
+
+    def say(words: str) -> None:
+        notes.print(words, soft_wrap=True)
+
+    try:
+        plan = runner.plan(manifest)
+        if request.directory is not None:
+            manifest, _ = runner.begin(manifest, request.directory, request.seed is not None)
+            plan = runner.Plan(manifest, plan.tasks)
+        say(f"{what}, {len(plan.tasks)} comparisons, {len(manifest.contenders)} contenders: "
+            f"about {max(plan.estimate_s, 1):.0f} s, divided among the workers")
+        results = cluster.run(address, plan, request.directory, say)
+    except (ValueError, runner.RunError) as wrong:
+        raise Refusal(str(wrong)) from None
+    if len(results) > 1:
+        say(f"{len(results)} kinds of machines: their figures are not merged, each kind has a result of its own")
+        for line in cluster.unlike(results):
+            say(line)
+        if request.directory is not None:  # of an earlier run, all of one kind
+            for name in FILES:
+                (request.directory / name).unlink(missing_ok=True)
+    for number, found in enumerate(results, start=1):
+        directory = request.directory
+        if directory is not None and len(results) > 1:
+            directory = directory / f"machine-{number}"
+            directory.mkdir(exist_ok=True)
+            found.manifest.save(directory / "manifest.json")
+        show(found, request, directory, notes)
+    is_complete = len(results) > 0 and all(found.is_complete for found in results)
+    if is_complete and len(results) > 1 and request.directory is not None:
+        runner.end(request.directory)
+    if not is_complete:
+        done = sum(len(found.comparisons) for found in results)
+        kept = "without -o DIR they are lost" if request.directory is None else (
+            f"they are kept in {request.directory}, and the same command goes on from there")
+        say(f"interrupted after {done} of {len(plan.tasks)} comparisons: {kept}")
+        sys.exit(INTERRUPTED)

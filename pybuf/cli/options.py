@@ -205,21 +205,7 @@ def measure(manifest: Manifest, request: Request, what: str) -> None:
         found = _run(plan, request.directory, notes)
     except runner.RunError as wrong:
         raise Refusal(str(wrong)) from None
-    if request.is_json:
-        click.echo(found.as_json(), nl=False)
-    else:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=120)
-        report.print_result(found, request.directory, console)
-    if request.directory is not None:
-        try:
-            _write(found, request.directory, notes)
-        except OSError as failure:
-            raise Refusal(
-                f"{failure.filename or request.directory}: {failure.strerror}; the rounds are kept in "
-                f"{request.directory / 'rounds.jsonl'}: make room, and the same command writes the rest"
-            ) from None
+    show(found, request, request.directory, notes)
     if not found.is_complete:
         kept = "without -o DIR they are lost"
         if request.directory is not None:
@@ -229,8 +215,33 @@ def measure(manifest: Manifest, request: Request, what: str) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _write(found: Result, directory: Path, notes: Console) -> None:
-    runner.write(found, directory)
+def show(found: Result, request: Request, directory: Path | None, notes: Console) -> None:
+    """Print a result as was asked for, and write its files into ``directory`` if there is one.
+
+    The run is at its end when that is the directory of the request.
+    """
+    if request.is_json:
+        click.echo(found.as_json(), nl=False)
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=120)
+        report.print_result(found, directory, console)
+    if directory is not None and request.directory is not None:
+        try:
+            _write(found, directory, directory == request.directory, notes)
+        except OSError as failure:
+            raise Refusal(
+                f"{failure.filename or directory}: {failure.strerror}; the rounds are kept in "
+                f"{request.directory / 'rounds.jsonl'}: make room, and the same command writes the rest"
+            ) from None
+
+
+def _write(found: Result, directory: Path, is_whole: bool, notes: Console) -> None:
+    if is_whole:
+        runner.write(found, directory)
+    else:
+        found.save(directory / "result.json")
     written = ["result.json"]
     try:
         html.write_report(found.as_dict(), directory / "report.html")

@@ -98,7 +98,7 @@ def test_a_directory_of_an_older_schema_is_refused(run, tiny, tmp_path):
 
 
 def test_a_full_disk_is_told_and_what_was_finished_is_kept(run, tiny, tmp_path, monkeypatch):
-    add = runner._Journal.add
+    add = runner.Journal.add
 
     def add_until_full(journal, line):
         if "state" in line:
@@ -106,7 +106,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(run, tiny, tmp_path, 
             journal.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 (closed with the journal)
         add(journal, line)
 
-    monkeypatch.setattr(runner._Journal, "add", add_until_full)
+    monkeypatch.setattr(runner.Journal, "add", add_until_full)
     status, printed, complaint = run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", tmp_path / "out")
     assert (status, printed) == (2, "")
     assert "rounds.jsonl: No space left on device; the rounds before this one are kept: make room" in complaint

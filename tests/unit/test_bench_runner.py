@@ -197,7 +197,7 @@ def test_a_journal_that_is_damaged_is_named(trials, tiny, tmp_path):
 
 
 def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch):
-    written = runner._Journal.add
+    written = runner.Journal.add
 
     def add(journal, line):
         if line.get("state") and len(journal.lines) > 3:
@@ -205,7 +205,7 @@ def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch
             journal.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 (closed with the journal)
         written(journal, line)
 
-    monkeypatch.setattr(runner._Journal, "add", add)
+    monkeypatch.setattr(runner.Journal, "add", add)
     with pytest.raises(runner.RunError) as refused:
         run(a_manifest(tiny), tmp_path)
     told = f"{tmp_path / 'rounds.jsonl'}: No space left on device; the rounds before this one are kept"
