@@ -1121,6 +1121,7 @@ cdef class Reference:
         return NULL
 
 
+@cython.auto_pickle(True)
 @cython.final
 cdef class Block(Reference):
     """A live block of a machine, as `Machine.live` reports it."""
