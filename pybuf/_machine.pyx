@@ -1416,11 +1416,14 @@ cdef class MachineBase:
     @property
     def physical_offset(self):
         """What `physical_address` adds, modulo 2**64."""
+        machine_is_open_or_raise(self)
         return self.machine.physical_offset
 
     @physical_offset.setter
     def physical_offset(self, offset):
-        self.machine.physical_offset = unsigned_of_argument(offset, "physical_offset", 64)
+        cdef uint64_t wanted = unsigned_of_argument(offset, "physical_offset", 64)
+        machine_is_open_or_raise(self)
+        self.machine.physical_offset = wanted
 
     # ---- time ----
 
