@@ -417,3 +417,32 @@ def test_what_stands_for_something_of_a_machine_cannot_be_copied(machine):
         assert not hasattr(each, "__setstate_cython__")
     session.end()                                   # of a second owner it would be the second end
     assert machine.check() is None
+
+
+def test_devices_that_were_removed_leave_room_for_others():
+    script = """
+        import pybuf
+        machine = pybuf.Machine()
+        kept = machine.video_device()
+        for _ in range(70_000):
+            machine.video_device().remove()
+        machine.close()
+        machine = pybuf.Machine()
+        assert machine.video_device(extension=5).extension == 5
+        assert len({machine.video_device().extension for _ in range(1000)}) == 1000
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+def test_objects_that_were_never_made_say_so():
+    class Unmade(pybuf.Machine):
+        def __init__(self):
+            pass
+
+    machine = Unmade()
+    with pytest.raises(ValueError, match="never made"):
+        machine.physical_offset
+    with pytest.raises(ValueError, match="never made"):
+        machine.physical_offset = 5
+    device = pybuf.videoport.Device
+    assert repr(device.__new__(device)) == "<Device 0x0, removed>"
