@@ -45,6 +45,8 @@ cdef extern from *:
 
     /* A descriptor that is readable while an event is set. */
     #if defined(_WIN32)
+    #include <io.h>
+    static void descriptor_close(int fd) { _close(fd); }
     static void descriptor_raise(int fd) { (void)fd; }
     static void descriptor_lower(int fd) { (void)fd; }
     static void machines_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
@@ -55,6 +57,7 @@ cdef extern from *:
     static void machines_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
         pthread_atfork(before, in_parent, in_child);
     }
+    static void descriptor_close(int fd) { close(fd); }
     static void descriptor_raise(int fd) {
         uint64_t one = 1;
         ssize_t n = write(fd, &one, sizeof(one));
@@ -66,6 +69,10 @@ cdef extern from *:
         (void)n;
     }
     #endif
+    static void descriptors_close(int reader, int writer) {
+        if (reader >= 0) descriptor_close(reader);
+        if (writer >= 0 && writer != reader) descriptor_close(writer);
+    }
     #ifdef Py_GIL_DISABLED
     #define TUPLES_ARE_KEPT 0
     #else
@@ -84,6 +91,7 @@ cdef extern from *:
                           void (*in_child)() noexcept nogil)
     void descriptor_raise(int fd) nogil
     void descriptor_lower(int fd) nogil
+    void descriptors_close(int reader, int writer) nogil
     const bint TUPLES_ARE_KEPT
 
 cdef extern from "Python.h":
@@ -601,10 +609,13 @@ cdef bint event_close(machine_t *machine, uint64_t handle) noexcept nogil:
 
 
 cdef void event_end(event_t *event) noexcept nogil:
-    """Its handle is gone: who waits for it hears that, and the struct may serve another."""
+    """Its handle is gone: who waits for it hears that, its descriptor is closed, and the struct may serve another."""
     global events_free
     os_lock(&event.lock)
     event.handle = 0
+    descriptors_close(event.reader, event.writer)
+    event.reader = -1
+    event.writer = -1
     os_wake(&event.condition)
     os_unlock(&event.lock)
     os_lock(&handles_lock)
@@ -1121,6 +1132,7 @@ cdef class Reference:
         return NULL
 
 
+@cython.auto_pickle(True)
 @cython.final
 cdef class Block(Reference):
     """A live block of a machine, as `Machine.live` reports it."""
@@ -1404,11 +1416,14 @@ cdef class MachineBase:
     @property
     def physical_offset(self):
         """What `physical_address` adds, modulo 2**64."""
+        machine_is_open_or_raise(self)
         return self.machine.physical_offset
 
     @physical_offset.setter
     def physical_offset(self, offset):
-        self.machine.physical_offset = unsigned_of_argument(offset, "physical_offset", 64)
+        cdef uint64_t wanted = unsigned_of_argument(offset, "physical_offset", 64)
+        machine_is_open_or_raise(self)
+        self.machine.physical_offset = wanted
 
     # ---- time ----
 
@@ -1665,6 +1680,11 @@ cdef class Event(Reference):
         -------
         bool
             Whether it was set.
+
+        Raises
+        ------
+        ValueError
+            It is closed, or is while it is waited for; `timeout` is not a number.
         """
         cdef machine_t *machine
         cdef uint32_t milliseconds = 50
@@ -1672,6 +1692,8 @@ cdef class Event(Reference):
         cdef uint64_t began = os_clock_ns()
         cdef double seconds = 0 if timeout is None else timeout
         cdef double left
+        if seconds != seconds:
+            raise ValueError("timeout is NaN; it is a number of seconds, or None")
         event_is_open_or_raise(self)
         machine = self.machine.machine
         while True:
@@ -1695,7 +1717,7 @@ cdef class Event(Reference):
         Returns
         -------
         int
-            The event's own: do not read it and do not close it.
+            The event's own: do not read it and do not close it. It is closed with the event.
         """
         event_is_open_or_raise(self)
         if self.event.reader < 0:
@@ -1705,12 +1727,8 @@ cdef class Event(Reference):
                 reader, writer = os.pipe()
                 os.set_blocking(reader, False)
                 os.set_blocking(writer, False)
-            lock_with_gil(&self.event.lock)
-            self.event.reader = reader
-            self.event.writer = writer
-            if self.event.is_set:
-                descriptor_raise(self.event.writer)
-            os_unlock(&self.event.lock)
+            descriptors_give(self.event, self.handle, reader, writer)
+            event_is_open_or_raise(self)
         return self.event.reader
 
     def close(self):
@@ -1718,6 +1736,19 @@ cdef class Event(Reference):
         if self.machine is None or not event_is_open(self):
             return
         event_close(self.machine.machine, self.handle)
+
+
+cdef void descriptors_give(event_t *event, uint64_t handle, int reader, int writer) noexcept:
+    """The event keeps them, unless another thread ended it meanwhile, or was faster."""
+    lock_with_gil(&event.lock)
+    if event.handle != handle or event.reader >= 0:
+        descriptors_close(reader, writer)
+    else:
+        event.reader = reader
+        event.writer = writer
+        if event.is_set:
+            descriptor_raise(writer)
+    os_unlock(&event.lock)
 
 
 cdef bint event_is_open(Event event):

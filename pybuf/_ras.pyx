@@ -918,13 +918,16 @@ cdef object settings_set(MachineBase machine, session_t *session, object port, o
     cdef uint64_t other = number_of_argument(reserved, False)
     cdef comm_settings_t settings
     cdef uint32_t status
-    machine_is_open_or_raise(machine)
     if given is not None:
-        settings.size = dword_of_argument(given.dwSize, "dwSize")
-        settings.parity = <uint8_t>unsigned_of_argument(given.bParity, "bParity", 8)
-        settings.stop = <uint8_t>unsigned_of_argument(given.bStop, "bStop", 8)
-        settings.byte_size = <uint8_t>unsigned_of_argument(given.bByteSize, "bByteSize", 8)
-        settings.align = <uint8_t>unsigned_of_argument(given.bAlign, "bAlign", 8)
+        try:
+            settings.size = dword_of_argument(given.dwSize, "dwSize")
+            settings.parity = <uint8_t>unsigned_of_argument(given.bParity, "bParity", 8)
+            settings.stop = <uint8_t>unsigned_of_argument(given.bStop, "bStop", 8)
+            settings.byte_size = <uint8_t>unsigned_of_argument(given.bByteSize, "bByteSize", 8)
+            settings.align = <uint8_t>unsigned_of_argument(given.bAlign, "bAlign", 8)
+        except AttributeError as error:
+            raise TypeError(f"settings is a RasCommSettings or None, not {type(given).__name__} ({given!r})") from error
+    machine_is_open_or_raise(machine)
     outer = callbacks_enter(machine)
     try:
         status = ras_set_comm_settings(session, handle, NULL if given is None else &settings, other)

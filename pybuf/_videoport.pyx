@@ -837,7 +837,8 @@ cdef class Device(Reference):
 
 
 cdef bint device_is_there(Device self) noexcept:
-    return self.device.is_live and self.device.machine == self.machine.machine and not self.machine.is_shut
+    return (self.device != NULL and self.device.is_live and self.device.machine == self.machine.machine
+            and not self.machine.is_shut)
 
 
 cdef int device_is_there_or_raise(Device self) except -1:
@@ -850,23 +851,27 @@ def device_open(MachineBase machine not None, allowance_bytes, extension):
     """What Machine.video_device does."""
     global extensions_used
     cdef Device made
-    cdef device_t *device
+    cdef device_t *device = NULL
     cdef uint64_t allowance = UINT64_MAX if allowance_bytes is None else unsigned_of_argument(
         allowance_bytes, "allowance_bytes", 64)
-    cdef uint64_t number
+    cdef uint64_t number = 0
     machine_is_open_or_raise(machine)
     if extension is None:
-        extensions_used += 1
-        while device_known(0xD0000000 + 64 * extensions_used) != NULL:
-            extensions_used += 1
-        number = 0xD0000000 + 64 * extensions_used
+        # The numbers go round, so a removed device's serves again in the end; half of the room is for the callers'.
+        for _ in range(DEVICES_MAX // 2):
+            extensions_used = extensions_used % (DEVICES_MAX // 2) + 1
+            number = 0xD0000000 + 64 * extensions_used
+            device = device_make(machine.machine, number, allowance)
+            if device != NULL:
+                break
     else:
         number = unsigned_of_argument(extension, "extension", 64)
         if number == 0:
             raise ValueError("extension is 0, which is NULL; leave it out or give a device's own")
-    device = device_make(machine.machine, number, allowance)
+        device = device_make(machine.machine, number, allowance)
     if device == NULL:
-        raise ValueError(f"extension is {number:#x}, which another device has; or {DEVICES_MAX} devices were made")
+        raise ValueError(f"extension is {number:#x}, which another device has; or there is no room: {DEVICES_MAX} "
+                         f"devices with an extension of their own, half as many without")
     made = Device.__new__(Device)
     made.machine = machine
     made.device = device

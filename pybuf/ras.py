@@ -320,7 +320,8 @@ class Service:
 
     def __init__(self, machine: MachineBase) -> None:
         self.machine = weakref.ref(machine)
-        self.ports: weakref.WeakSet[Port] = weakref.WeakSet()
+        # One call copies it; a WeakSet that is copied raises when another thread opens a port meanwhile.
+        self.ports: set[weakref.ref[Port]] = set()
         self.is_stopping = False
         self.woken, self.waker = socket.socketpair()
         self.woken.setblocking(False)
@@ -383,8 +384,9 @@ class Service:
             self.is_stopping = True
             return 0.0
         timeout = run_due(machine)
-        for port in list(self.ports):
-            if port.is_full or port.status:
+        for known in list(self.ports):
+            port = known()
+            if port is None or port.is_full or port.status:
                 continue
             try:
                 descriptor = port.transport.fileno()
@@ -405,7 +407,9 @@ services: weakref.WeakSet[Service] = weakref.WeakSet()
 @atexit.register
 def services_stop() -> None:
     """The interpreter ends: a thread would find modules without names."""
-    for service in list(services):
+    with making:
+        running = list(services)
+    for service in running:
         service.stop()
 
 
@@ -459,7 +463,7 @@ class Ras:
         if transport.fileno() is not None or not has_manual_clock(machine):
             with making:
                 service = service_of(machine) or Service(machine)
-                service.ports.add(port)
+                service.ports.add(weakref.ref(port, service.ports.discard))
             service.wake()
         return port
 

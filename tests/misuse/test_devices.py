@@ -1,7 +1,9 @@
 """What no driver should do to VideoPort and HD Audio: an answer or an exception, never a crash, and nothing is left."""
 
+import copy
 import ctypes
 import gc
+import pickle
 import random
 import subprocess
 import sys
@@ -397,3 +399,50 @@ def test_the_interpreter_ends_with_engines_that_run(clock):
     done = subprocess.run([sys.executable, "-P", "-X", "dev", "-W", "error", "-c", textwrap.dedent(script)],
                           capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_what_stands_for_something_of_a_machine_cannot_be_copied(machine):
+    port = machine.ras.open_port()
+    session = machine.ras.open_session(port)
+    bus, list_bus = machine.hdaudio.query_interface(V2), machine.hdaudio.query_interface(BDL)
+    mdl = bus.AllocateDmaBuffer(bus.AllocateRenderDmaEngine(CD, False)[1], 4096)[1]
+    bdl = list_bus.AllocateContiguousDmaBuffer(list_bus.AllocateRenderDmaEngine(CD, False)[1], 4096)[2]
+    with machine:
+        servers = pybuf.NetServerEnum(None, 101, -1, -1, None, 0)[1]
+    for each in (port, session, bus, list_bus, mdl, bdl, servers, bus.GetWallClockRegister(), machine.irql(1),
+                 machine.video_device(), pybuf.Event(machine)):
+        for refused in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot"):
+                refused(each)
+        assert not hasattr(each, "__setstate_cython__")
+    session.end()                                   # of a second owner it would be the second end
+    assert machine.check() is None
+
+
+def test_devices_that_were_removed_leave_room_for_others():
+    script = """
+        import pybuf
+        machine = pybuf.Machine()
+        kept = machine.video_device()
+        for _ in range(70_000):
+            machine.video_device().remove()
+        machine.close()
+        machine = pybuf.Machine()
+        assert machine.video_device(extension=5).extension == 5
+        assert len({machine.video_device().extension for _ in range(1000)}) == 1000
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+def test_objects_that_were_never_made_say_so():
+    class Unmade(pybuf.Machine):
+        def __init__(self):
+            pass
+
+    machine = Unmade()
+    with pytest.raises(ValueError, match="never made"):
+        assert machine.physical_offset == 0
+    with pytest.raises(ValueError, match="never made"):
+        machine.physical_offset = 5
+    device = pybuf.videoport.Device
+    assert repr(device.__new__(device)) == "<Device 0x0, removed>"

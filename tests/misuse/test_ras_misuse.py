@@ -1,6 +1,9 @@
 """RAS given what it does not expect: a status where one is documented, an exception where not, and nothing lost."""
 
 import random
+import sys
+import threading
+import time
 
 import pytest
 
@@ -228,3 +231,20 @@ def test_numbers_that_end_no_connection(machine):
             machine.ras.open_session(session)
     port.close()
     assert RasSetCommSettings(port, None) == RasRetrieveBuffer(port, None)[0] == 601
+
+
+def test_ports_are_opened_while_the_others_are_looked_at(monkeypatch):
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda hook: raised.append(hook.exc_value))
+    machine = pybuf.Machine()                       # a real clock: a thread looks at all ports whenever one is opened
+    ports = [machine.ras.open_port() for _ in range(3000)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(1000):
+            ports.append(machine.ras.open_port())
+            time.sleep(0.0002)
+    finally:
+        sys.setswitchinterval(before)
+    assert raised == []
+    machine.close()

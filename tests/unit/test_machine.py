@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import select
 import threading
@@ -376,6 +377,23 @@ def test_a_closed_event_says_so(machine):
     other = Event(machine)
     assert other.handle != handle
     assert not other.is_set()
+
+
+@pytest.mark.parametrize("end", [lambda machine, event: event.close(), lambda machine, event: machine.close()])
+def test_the_descriptor_of_an_event_ends_with_it(end):
+    machine = Machine()
+    event = Event(machine)
+    descriptor = event.fileno()
+    assert os.fstat(descriptor)
+    end(machine, event)
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(descriptor)
+    machine.close()
+
+
+def test_no_event_is_waited_for_as_long_as_nan(machine):
+    with pytest.raises(ValueError, match="timeout is NaN"):
+        Event(machine).wait(float("nan"))
 
 
 def test_an_event_is_of_the_current_machine(machine):

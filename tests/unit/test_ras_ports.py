@@ -481,8 +481,9 @@ def test_port_of_another_type(machine, port):
 def test_settings_of_another_type(machine):
     port = machine.ras.open_port()
     assert RasSetCommSettings(port, None) == 87
-    with pytest.raises(AttributeError):
-        RasSetCommSettings(port, object())
+    for wrong in (5, "8", (8, 0, 0, 8, 0), object()):
+        with pytest.raises(TypeError, match="settings is a RasCommSettings or None, not"):
+            RasSetCommSettings(port, wrong)
     assert RasSetCommSettings(port, pybuf.RasCommSettings(bParity=2)) == 0
     assert port.settings.bParity == 2
 
