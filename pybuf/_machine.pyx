@@ -557,11 +557,15 @@ cdef void handles_close(machine_t *machine) noexcept nogil:
     cdef uint32_t i
     cdef event_t *event
     for i in range(atomic_load_u32(&slots_used)):
-        if slots[i].machine != machine or not slots[i].generation & 1:
+        if slots[i].machine != machine:
             continue
-        event = <event_t *>slots[i].object if slots[i].kind == HANDLE_EVENT else NULL
+        event = NULL
         os_lock(&handles_lock)
-        slot_free(i)
+        # Under the lock: a thread of C may have closed it meanwhile, and another machine opened one here.
+        if slots[i].machine == machine and slots[i].generation & 1:
+            if slots[i].kind == HANDLE_EVENT:
+                event = <event_t *>slots[i].object
+            slot_free(i)
         os_unlock(&handles_lock)
         if event != NULL:
             event_end(event)
