@@ -607,6 +607,9 @@ typedef union _HDAUDIO_CODEC_RESPONSE {
         ULONG HasFifoOverrun : 1;
         ULONG IsValid : 1;
     } Parts;
+#if defined(__i386__) && !defined(_WIN32)
+    __attribute__((aligned(8))) /* as it is on Windows; this platform would be content with 4 */
+#endif
     uint64_t CompleteResponse;
 } HDAUDIO_CODEC_RESPONSE, *PHDAUDIO_CODEC_RESPONSE;
 

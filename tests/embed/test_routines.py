@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sysconfig
 import threading
 
@@ -9,7 +10,7 @@ import pytest
 
 import pybuf
 
-from .conftest import HERE, STRICT, build_cython, compile_shared, load
+from .conftest import HERE, STRICT, build_cython, compile_shared, load, run
 
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
@@ -88,3 +89,15 @@ def test_header_declares_nothing_again_where_windows_headers_came_first(tmp_path
     (tmp_path / "after.c").write_text(f"{WINDEF}#include <pybuf.h>\nNTSTATUS f(LONG answer);\n"
                                       "NTSTATUS f(LONG answer) { return answer; }\n")
     compile_shared(tmp_path / "after.c", tmp_path / "after.so", *STRICT, "-I", pybuf.get_include(), *flags)
+
+
+# Of an ordinary x86-64 compiler; it needs the C library of no 32-bit system.
+NARROW = [("-m32", "-ffreestanding")] if platform.machine() in ("x86_64", "AMD64") else []
+
+
+@pytest.mark.parametrize("flags", [(), *NARROW], ids=lambda flags: "-".join(flags) or "native")
+def test_header_has_windows_layouts_at_every_width_of_a_pointer(tmp_path, flags):
+    (tmp_path / "uchar.h").write_text("typedef unsigned short char16_t;\n")
+    (tmp_path / "widths.c").write_text("#include <pybuf.h>\nint unit;\n")
+    run("cc", "-std=c11", *STRICT, *flags, "-fsyntax-only", "-I", tmp_path, "-I", pybuf.get_include(),
+        tmp_path / "widths.c")
