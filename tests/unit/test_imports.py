@@ -147,7 +147,8 @@ def test_import_loads_pybuf_alone():
 
 
 def test_every_module_of_the_routines_is_an_attribute_of_pybuf():
-    for name in "errors hdaudio layouts machine netapi network ras status videoport windll".split():
+    for name in ("errors", "hdaudio", "layouts", "machine", "netapi", "network", "ras", "status", "videoport",
+                 "windll"):
         assert f"pybuf.{name}" in loaded_by(f"import pybuf; pybuf.{name}")
 
 
