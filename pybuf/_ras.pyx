@@ -920,6 +920,10 @@ cdef object settings_set(MachineBase machine, session_t *session, object port, o
     cdef uint32_t status
     machine_is_open_or_raise(machine)
     if given is not None:
+        for name in RasCommSettings._fields:
+            if not hasattr(given, name):
+                raise TypeError(f"settings is a RasCommSettings or has its members, not {type(given).__name__} "
+                                f"({given!r}), which has no {name}")
         settings.size = dword_of_argument(given.dwSize, "dwSize")
         settings.parity = <uint8_t>unsigned_of_argument(given.bParity, "bParity", 8)
         settings.stop = <uint8_t>unsigned_of_argument(given.bStop, "bStop", 8)

@@ -228,3 +228,12 @@ def test_numbers_that_end_no_connection(machine):
             machine.ras.open_session(session)
     port.close()
     assert RasSetCommSettings(port, None) == RasRetrieveBuffer(port, None)[0] == 601
+
+
+@pytest.mark.parametrize("given", [5, "8n1", b"", object(), {"dwSize": 8}], ids=lambda given: type(given).__name__)
+def test_settings_of_a_wrong_type_are_a_type_error(machine, given):
+    port = machine.ras.open_port()
+    with pytest.raises(TypeError, match=f"not {type(given).__name__}.*which has no dwSize"):
+        RasSetCommSettings(port, given)
+    assert port.settings is None
+    port.close()

@@ -481,7 +481,7 @@ def test_port_of_another_type(machine, port):
 def test_settings_of_another_type(machine):
     port = machine.ras.open_port()
     assert RasSetCommSettings(port, None) == 87
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError, match="has no dwSize"):
         RasSetCommSettings(port, object())
     assert RasSetCommSettings(port, pybuf.RasCommSettings(bParity=2)) == 0
     assert port.settings.bParity == 2
