@@ -92,7 +92,7 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
-_MODULES = ("hdaudio", "netapi", "network", "videoport", "windll")
+_MODULES = ("errors", "hdaudio", "layouts", "machine", "netapi", "network", "ras", "status", "videoport", "windll")
 
 __all__ = sorted([*_HOMES, "get_include"])
 

@@ -919,14 +919,15 @@ cdef object settings_set(MachineBase machine, session_t *session, object port, o
     cdef comm_settings_t settings
     cdef uint32_t status
     if given is not None:
-        try:
-            settings.size = dword_of_argument(given.dwSize, "dwSize")
-            settings.parity = <uint8_t>unsigned_of_argument(given.bParity, "bParity", 8)
-            settings.stop = <uint8_t>unsigned_of_argument(given.bStop, "bStop", 8)
-            settings.byte_size = <uint8_t>unsigned_of_argument(given.bByteSize, "bByteSize", 8)
-            settings.align = <uint8_t>unsigned_of_argument(given.bAlign, "bAlign", 8)
-        except AttributeError as error:
-            raise TypeError(f"settings is a RasCommSettings or None, not {type(given).__name__} ({given!r})") from error
+        for name in RasCommSettings._fields:
+            if not hasattr(given, name):
+                raise TypeError(f"settings is a RasCommSettings or has its members, not {type(given).__name__} "
+                                f"({given!r}), which has no {name}")
+        settings.size = dword_of_argument(given.dwSize, "dwSize")
+        settings.parity = <uint8_t>unsigned_of_argument(given.bParity, "bParity", 8)
+        settings.stop = <uint8_t>unsigned_of_argument(given.bStop, "bStop", 8)
+        settings.byte_size = <uint8_t>unsigned_of_argument(given.bByteSize, "bByteSize", 8)
+        settings.align = <uint8_t>unsigned_of_argument(given.bAlign, "bAlign", 8)
     machine_is_open_or_raise(machine)
     outer = callbacks_enter(machine)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from poolcore import AddressSpace, Fill, Pages, Quarantine
@@ -144,6 +145,19 @@ def _quirks(given: Mapping[str, str]) -> int:
     return bits
 
 
+def _limit(name: str, given: SupportsIndex | None) -> int | None:
+    """A limit, checked here: the pool that it is for is only made when it is first used."""
+    if given is None:
+        return None
+    try:
+        limit = operator.index(given)
+    except TypeError:
+        raise TypeError(f"{name} is an int or None, not {type(given).__name__} ({given!r})") from None
+    if limit < 0:
+        raise ValueError(f"{name} is {limit}; it is 0 or more, or None for no limit")
+    return limit
+
+
 class Machine(MachineBase):
     """A simulated Windows machine: its pools of buffers, its events and clock, and what its routines know.
 
@@ -206,16 +220,17 @@ class Machine(MachineBase):
             pools, ("ras", "netapi", "produced", "video_buffer", "video_paged", "video_nonpaged", "audio"), strict=True
         ):
             settings["name"] = name
-        pools[0].update(limit_blocks=ras_buffers, limit_bytes=ras_bytes)
-        pools[1]["limit_bytes"] = netapi_bytes
-        pools[6]["limit_bytes"] = audio_bytes
+        pools[0].update(limit_blocks=_limit("ras_buffers", ras_buffers), limit_bytes=_limit("ras_bytes", ras_bytes))
+        pools[1]["limit_bytes"] = _limit("netapi_bytes", netapi_bytes)
+        pools[6]["limit_bytes"] = _limit("audio_bytes", audio_bytes)
         checked = (Fill(), Quarantine(bytes=1 << 22)) if special_pool else (Fill(),) if verifier else ()
         # A block of a power of two is aligned to itself, so none crosses a page. The slabs of a small range are small.
         largest = GRANULE_BYTES
         while memory is not None and largest > 4096 and memory.share_bytes < 16 * largest:
             largest //= 2
         for settings in pools[3:6]:
-            settings.update(sizes=[1 << n for n in range(4, largest.bit_length())], limit_bytes=video_bytes)
+            settings.update(sizes=[1 << n for n in range(4, largest.bit_length())],
+                            limit_bytes=_limit("video_bytes", video_bytes))
             if checked and (memory is None or memory.on_read is not None):
                 settings["policies"] = checked if memory is None else checked[1:]
         super().__init__(
@@ -325,7 +340,7 @@ class Machine(MachineBase):
         """
         from pybuf._videoport import device_open
 
-        return device_open(self, allowance_bytes, extension)
+        return device_open(self, _limit("allowance_bytes", allowance_bytes), extension)
 
     def access(self, address: SupportsIndex | Buffer, size: SupportsIndex, write: bool = False) -> BugCheck | None:
         """What happens when a driver reads or writes memory of a VideoPort pool; nothing is read or written.

@@ -61,23 +61,34 @@ extern "C" {
 
 #ifndef _WINDEF_
 typedef uint32_t DWORD, ULONG, UINT, *PDWORD, *LPDWORD, *PULONG;
-typedef int32_t LONG, BOOL, NTSTATUS;
+typedef int32_t LONG, BOOL;
 typedef uint16_t WORD, USHORT;
 typedef uint8_t BYTE, UCHAR, BOOLEAN, *PBYTE, *LPBYTE, *PUCHAR;
 typedef void *PVOID, *LPVOID, *HANDLE, *HWND, **PHANDLE;
 typedef uintptr_t DWORD_PTR, ULONG_PTR, SIZE_T, *PDWORD_PTR, *PSIZE_T;
-typedef uint64_t ULONGLONG;
 typedef char16_t WCHAR, *LPWSTR;
 typedef const WCHAR *LPCWSTR;
+typedef void *PSID, *PSECURITY_DESCRIPTOR;
+typedef int32_t SID_NAME_USE;
 #ifndef VOID
 #define VOID void
 #endif
+#endif
+
+/* windef.h has no NTSTATUS, and GUID and INFINITE come with headers of their own. */
+#ifndef _NTDEF_
+typedef LONG NTSTATUS;
+#endif
+#ifndef GUID_DEFINED
+#define GUID_DEFINED
 typedef struct _GUID {
     uint32_t Data1;
     uint16_t Data2;
     uint16_t Data3;
     uint8_t Data4[8];
 } GUID;
+#endif
+#ifndef INFINITE
 #define INFINITE 0xFFFFFFFFu
 #endif
 
@@ -141,9 +152,6 @@ typedef DWORD (WINAPI *RASCUSTOMSCRIPTEXECUTEFN)(
 /* ---- NetApi (lmserver.h, lmwksta.h, lmaccess.h, lmshare.h, lmjoin.h, dsgetdc.h) --------------------------------- */
 
 #ifndef _LMCONS_
-typedef void *PSID, *PSECURITY_DESCRIPTOR;
-typedef int32_t SID_NAME_USE;
-
 typedef struct _SERVER_INFO_100 {
     DWORD sv100_platform_id;
     LPWSTR sv100_name;
@@ -323,7 +331,7 @@ typedef struct _USER_INFO_4 {
     LPWSTR usri4_logon_server;
     DWORD usri4_country_code;
     DWORD usri4_code_page;
-    PSID usri4_user_sid;
+    PVOID usri4_user_sid;
     DWORD usri4_primary_group_id;
     LPWSTR usri4_profile;
     LPWSTR usri4_home_dir_drive;
@@ -373,7 +381,7 @@ typedef struct _USER_INFO_23 {
     LPWSTR usri23_full_name;
     LPWSTR usri23_comment;
     DWORD usri23_flags;
-    PSID usri23_user_sid;
+    PVOID usri23_user_sid;
 } USER_INFO_23, *PUSER_INFO_23, *LPUSER_INFO_23;
 
 typedef struct _USER_INFO_24 {
@@ -381,7 +389,7 @@ typedef struct _USER_INFO_24 {
     DWORD usri24_flags;
     LPWSTR usri24_internet_provider_name;
     LPWSTR usri24_internet_principal_name;
-    PSID usri24_user_sid;
+    PVOID usri24_user_sid;
 } USER_INFO_24, *PUSER_INFO_24, *LPUSER_INFO_24;
 
 typedef struct _SHARE_INFO_0 {
@@ -415,7 +423,7 @@ typedef struct _SHARE_INFO_502 {
     LPWSTR shi502_path;
     LPWSTR shi502_passwd;
     DWORD shi502_reserved;
-    PSECURITY_DESCRIPTOR shi502_security_descriptor;
+    PVOID shi502_security_descriptor;
 } SHARE_INFO_502, *PSHARE_INFO_502, *LPSHARE_INFO_502;
 
 typedef struct _LOCALGROUP_INFO_0 {
@@ -453,18 +461,18 @@ typedef struct _NET_DISPLAY_GROUP {
 } NET_DISPLAY_GROUP, *PNET_DISPLAY_GROUP, *LPNET_DISPLAY_GROUP;
 
 typedef struct _LOCALGROUP_MEMBERS_INFO_0 {
-    PSID lgrmi0_sid;
+    PVOID lgrmi0_sid;
 } LOCALGROUP_MEMBERS_INFO_0, *PLOCALGROUP_MEMBERS_INFO_0, *LPLOCALGROUP_MEMBERS_INFO_0;
 
 typedef struct _LOCALGROUP_MEMBERS_INFO_1 {
-    PSID lgrmi1_sid;
-    SID_NAME_USE lgrmi1_sidusage;
+    PVOID lgrmi1_sid;
+    int32_t lgrmi1_sidusage;
     LPWSTR lgrmi1_name;
 } LOCALGROUP_MEMBERS_INFO_1, *PLOCALGROUP_MEMBERS_INFO_1, *LPLOCALGROUP_MEMBERS_INFO_1;
 
 typedef struct _LOCALGROUP_MEMBERS_INFO_2 {
-    PSID lgrmi2_sid;
-    SID_NAME_USE lgrmi2_sidusage;
+    PVOID lgrmi2_sid;
+    int32_t lgrmi2_sidusage;
     LPWSTR lgrmi2_domainandname;
 } LOCALGROUP_MEMBERS_INFO_2, *PLOCALGROUP_MEMBERS_INFO_2, *LPLOCALGROUP_MEMBERS_INFO_2;
 
@@ -515,7 +523,7 @@ typedef struct _SHARE_INFO_503 {
     LPWSTR shi503_passwd;
     LPWSTR shi503_servername;
     DWORD shi503_reserved;
-    PSECURITY_DESCRIPTOR shi503_security_descriptor;
+    PVOID shi503_security_descriptor;
 } SHARE_INFO_503, *PSHARE_INFO_503, *LPSHARE_INFO_503;
 
 typedef enum _NETSETUP_JOIN_STATUS {
@@ -599,7 +607,10 @@ typedef union _HDAUDIO_CODEC_RESPONSE {
         ULONG HasFifoOverrun : 1;
         ULONG IsValid : 1;
     } Parts;
-    ULONGLONG CompleteResponse;
+#if defined(__i386__) && !defined(_WIN32)
+    __attribute__((aligned(8))) /* as it is on Windows; this platform would be content with 4 */
+#endif
+    uint64_t CompleteResponse;
 } HDAUDIO_CODEC_RESPONSE, *PHDAUDIO_CODEC_RESPONSE;
 
 typedef struct _HDAUDIO_CODEC_TRANSFER {

@@ -248,3 +248,12 @@ def test_ports_are_opened_while_the_others_are_looked_at(monkeypatch):
         sys.setswitchinterval(before)
     assert raised == []
     machine.close()
+
+
+@pytest.mark.parametrize("given", [5, "8n1", b"", object(), {"dwSize": 8}], ids=lambda given: type(given).__name__)
+def test_settings_of_a_wrong_type_are_a_type_error(machine, given):
+    port = machine.ras.open_port()
+    with pytest.raises(TypeError, match=f"not {type(given).__name__}.*which has no dwSize"):
+        RasSetCommSettings(port, given)
+    assert port.settings is None
+    port.close()

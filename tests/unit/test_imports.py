@@ -146,6 +146,12 @@ def test_import_loads_pybuf_alone():
     assert loaded_by("import pybuf") == {"pybuf"}
 
 
+def test_every_module_of_the_routines_is_an_attribute_of_pybuf():
+    for name in ("errors", "hdaudio", "layouts", "machine", "netapi", "network", "ras", "status", "videoport",
+                 "windll"):
+        assert f"pybuf.{name}" in loaded_by(f"import pybuf; pybuf.{name}")
+
+
 def test_an_error_or_a_status_loads_no_extension():
     for statement in ("import pybuf; pybuf.RasError", "import pybuf; pybuf.RasStatus"):
         assert {name for name in loaded_by(statement) if name.startswith(("pybuf._", "poolcore"))} == set()

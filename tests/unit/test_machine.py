@@ -138,6 +138,19 @@ def test_with_switches_and_never_closes():
     assert repr(machine).endswith(", closed>")
 
 
+@pytest.mark.parametrize("name", ["ras_buffers", "ras_bytes", "netapi_bytes", "video_bytes", "audio_bytes"])
+def test_a_limit_that_is_none_is_refused_by_its_name_when_the_machine_is_made(name):
+    with pytest.raises(ValueError, match=f"{name} is -1"):
+        Machine(**{name: -1})
+    with pytest.raises(TypeError, match=f"{name} is an int or None, not str"):
+        Machine(**{name: "many"})
+
+
+def test_a_device_has_no_negative_allowance():
+    with pytest.raises(ValueError, match="allowance_bytes is -1"):
+        Machine().video_device(allowance_bytes=-1)
+
+
 def test_leaving_what_was_not_entered_is_refused():
     machine = Machine()
     thread_error = []
