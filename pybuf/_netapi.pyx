@@ -1,4 +1,6 @@
-"""The NetApi routines: blocks that NetApiBufferFree takes. The C of each, then the function of Python."""
+"""The NetApi routines: blocks that NetApiBufferFree takes. Buffers first, the C of each routine, then its function of
+Python; the producers after them, likewise.
+"""
 
 cimport cython
 from cpython.buffer cimport PyObject_GetBuffer
@@ -434,4 +436,9 @@ def NetApiBufferSize(b):
     return result_of_two(&measured, status_object(SPACE_NET, status), size if status == 0 else None)
 
 
+# ---- the producers: what they report, their C, their blocks read back, their functions of Python ------
+
+include "_network.pxi"
 include "_producers.pxi"
+include "_entries.pxi"
+include "_netapi_python.pxi"
