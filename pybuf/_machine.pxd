@@ -91,8 +91,6 @@ cdef enum handle_kind_t:
     HANDLE_ENGINE = 3
 
 cdef enum note_flag_t:
-    NOTE_PENDING = 1            # a receive holds the block
-    NOTE_CACHE_ALIGNED = 2
     NOTE_FREED = 4
 
 cdef enum:

@@ -267,7 +267,7 @@ cdef uint64_t video_allocate_pool(device_t *device, uint32_t kind, uint64_t size
                                   ) noexcept nogil:
     cdef machine_t *machine
     cdef uint32_t irql = irql_now()
-    cdef bint is_paged = kind & 1
+    cdef bint is_paged = kind & TYPE_PAGED
     cdef uint32_t code = BAD_POOL_CALLER
     cdef uint64_t p1 = UINT64_MAX
     cdef uint64_t p2 = kind
@@ -276,8 +276,8 @@ cdef uint64_t video_allocate_pool(device_t *device, uint32_t kind, uint64_t size
     if rarely(device == NULL):
         return 0
     machine = device.machine
-    if rarely(kind & ~<uint32_t>5):
-        if kind != 2 and kind != 6:
+    if rarely(kind & ~<uint32_t>(TYPE_PAGED | TYPE_CACHE_ALIGNED)):
+        if kind & ~<uint32_t>TYPE_CACHE_ALIGNED != TYPE_MUST_SUCCEED:
             return 0
         p1 = 0x9A
         p4 = tag
@@ -706,7 +706,7 @@ def VideoPortAllocatePool(dev, type, n, tag):
     cdef Pool pool
     if kind not in (0, 1, 2, 4, 5, 6):
         raise ValueError(f"type is {type!r}; pool types are 0, 1, 4 and 5")
-    pool = machine_pool(machine, POOL_VIDEO_PAGED if kind & 1 else POOL_VIDEO_NONPAGED)
+    pool = machine_pool(machine, POOL_VIDEO_PAGED if kind & TYPE_PAGED else POOL_VIDEO_NONPAGED)
     bug.code = 0
     if runs_callbacks(device.machine):
         with nogil:
