@@ -10,7 +10,9 @@ from poolcore cimport (
     pool_alloc_ex, pool_free_ex, pool_share, pool_t, pool_verdict_of,
 )
 from pybuf._machine cimport (
-    DISPATCH_LEVEL, FAMILY_AUDIO, HANDLE_ENGINE, PASSIVE_LEVEL, POOL_AUDIO, TICKS_PER_SECOND, MachineBase, Reference,
+    DISPATCH_LEVEL, FAMILY_AUDIO, HANDLE_ENGINE, PASSIVE_LEVEL, POOL_AUDIO, ROUTINE_AllocateContiguousDmaBuffer,
+    ROUTINE_AllocateDmaBuffer, ROUTINE_AllocateDmaBufferWithNotification, ROUTINE_GetResourceInformation,
+    ROUTINE_GetWallClockRegister, ROUTINE_TransferCodecVerbs, TICKS_PER_SECOND, MachineBase, Reference,
     address_of_argument, callback_raised, callbacks_enter, callbacks_leave, calls_begin, calls_end, clock_now,
     clock_run, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t, family_register,
     handle_close, handle_find, handle_open, irql_now, irql_set, machine_is_open_or_raise, machine_pool, machine_t,
@@ -19,14 +21,11 @@ from pybuf._machine cimport (
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_map, os_release, os_unlock, rarely
 from pybuf._status cimport (
     SPACE_NT, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_NOT_READY,
-    STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NO_MEMORY,
-    STATUS_NO_SUCH_DEVICE, STATUS_UNSUCCESSFUL,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER,
+    STATUS_IO_TIMEOUT, STATUS_NO_MEMORY, STATUS_NO_SUCH_DEVICE, STATUS_UNSUCCESSFUL,
 )
 
 from collections import namedtuple
-
-from pybuf.routines import NUMBERS
 
 cdef extern from "Python.h":
     void Py_INCREF(PyObject *o)
@@ -56,12 +55,6 @@ cdef enum:
 
 cdef uint64_t IS_VALID = <uint64_t>1 << 63
 cdef uint64_t IS_UNSOLICITED = <uint64_t>1 << 36
-
-cdef uint32_t RESOURCE_INFORMATION = NUMBERS["GetResourceInformation"]
-cdef uint8_t TRANSFER = NUMBERS["TransferCodecVerbs"]
-cdef uint8_t ALLOCATE = NUMBERS["AllocateDmaBuffer"]
-cdef uint8_t ALLOCATE_NOTIFIED = NUMBERS["AllocateDmaBufferWithNotification"]
-cdef uint8_t ALLOCATE_CONTIGUOUS = NUMBERS["AllocateContiguousDmaBuffer"]
 
 
 # ---- clients ----------------------------------------------------------------------------------------
@@ -518,7 +511,8 @@ cdef uint32_t dma_allocate(client_t *client, uint64_t handle, int kind, uint32_t
     status = status_to_allocate(client, handle, is_missing, size == 0 or not 1 <= count <= 2, &engine)
     if status == 0:
         size = min(size, audio.dma_max)
-        data = block_take(audio, size, ALLOCATE if kind == BUFFER_PLAIN else ALLOCATE_NOTIFIED)
+        data = block_take(audio, size, (
+            ROUTINE_AllocateDmaBuffer if kind == BUFFER_PLAIN else ROUTINE_AllocateDmaBufferWithNotification))
         described = mdl_new(audio.machine, data, size) if data != 0 else NULL
         if described == NULL:
             status = STATUS_INSUFFICIENT_RESOURCES
@@ -627,8 +621,8 @@ cdef uint32_t audio_allocate_contiguous(client_t *client, uint64_t handle, uint3
     os_lock(&audio.lock)
     status = status_to_allocate(client, handle, buffer == NULL or bdl == NULL, size == 0, &engine)
     if status == 0:
-        data = block_take(audio, size, ALLOCATE_CONTIGUOUS) if size <= audio.dma_max else 0
-        list_ = block_take(audio, PAGE_BYTES, ALLOCATE_CONTIGUOUS) if data != 0 else 0
+        data = block_take(audio, size, ROUTINE_AllocateContiguousDmaBuffer) if size <= audio.dma_max else 0
+        list_ = block_take(audio, PAGE_BYTES, ROUTINE_AllocateContiguousDmaBuffer) if data != 0 else 0
         if list_ == 0:
             status = STATUS_INSUFFICIENT_RESOURCES
         elif engine.is_stuck:
@@ -1054,7 +1048,7 @@ cdef void audio_wall_clock(client_t *client, uint64_t *register) noexcept nogil:
     if client == NULL or register == NULL:
         return
     if irql_now() > DISPATCH_LEVEL:
-        violation_record(client.machine, WALL_CLOCK, irql_now(), 0)
+        violation_record(client.machine, ROUTINE_GetWallClockRegister, irql_now(), 0)
     audio_catch_up(client.audio)
     os_lock(&client.audio.lock)
     registers_write(client.audio, clock_now(client.machine))
@@ -1062,14 +1056,11 @@ cdef void audio_wall_clock(client_t *client, uint64_t *register) noexcept nogil:
     register[0] = <uint64_t>client.audio.registers
 
 
-cdef uint32_t WALL_CLOCK = NUMBERS["GetWallClockRegister"]
-
-
 cdef void audio_resource_information(client_t *client, uint8_t *codec, uint8_t *node) noexcept nogil:
     if client == NULL:
         return
     if irql_now() > PASSIVE_LEVEL:
-        violation_record(client.machine, RESOURCE_INFORMATION, irql_now(), 0)
+        violation_record(client.machine, ROUTINE_GetResourceInformation, irql_now(), 0)
     if codec != NULL:
         codec[0] = client.codec
     if node != NULL:
@@ -1268,7 +1259,7 @@ cdef uint32_t verbs_send_kept(client_t *client, uint32_t count, transfer_t *tran
     if transfers == NULL:
         return STATUS_INVALID_PARAMETER
     audio = client.audio
-    verbs = <verbs_t *>block_take(audio, sizeof(verbs_t), TRANSFER)
+    verbs = <verbs_t *>block_take(audio, sizeof(verbs_t), ROUTINE_TransferCodecVerbs)
     if verbs == NULL:
         return STATUS_NO_MEMORY
     status = codecs_answer(audio, transfers, count, True)

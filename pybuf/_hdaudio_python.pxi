@@ -1,4 +1,4 @@
-# ---- Python -------------------------------------------------------------------------------------------
+# ---- Python: the interfaces of a bus, and what their routines answer ------------------------------------
 
 cdef class Mdl(Reference):
     """A memory descriptor list: what AllocateDmaBuffer answers. It is dead once the buffer is freed."""
