@@ -289,7 +289,7 @@ cdef Pool machine_pool(MachineBase machine, int kind):
     if pool is not None:
         return pool
     machine_is_open_or_raise(machine)
-    pool = Pool(on_drop="keep", **machine.settings[kind])
+    pool = Pool(name=_KINDS[kind][0], on_drop="keep", **machine.settings[kind])
     if machine.pools[kind] is not None or not machine.machine.is_open:
         # Another thread was faster, or closed the machine.
         pool.close()
@@ -1146,7 +1146,7 @@ cdef class Block(Reference):
         return f"<Block of {self.routine}, {self.size} bytes at {self.address:#x}, tag={self.tag!r}{numbered}>"
 
 
-# By POOL_*: the routine and the tag of blocks that no routine noted.
+# By POOL_*: the pool's name; the routine and the tag of blocks that no routine noted.
 cdef tuple _KINDS = (
     ("ras", "RasGetBuffer", "Ras "),
     ("netapi", "NetApiBufferAllocate", "NetA"),
