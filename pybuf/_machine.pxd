@@ -252,13 +252,13 @@ cdef struct machine_t:
     bug_handler_t bug_handler
     void *bug_handler_context
     uint64_t callback_errors    # exceptions that had no Python caller to go to
-    uint64_t calling            # see calls_begin
+    uint64_t calling            # calls that run callbacks now, in all threads: see calls_begin
     uint64_t physical_offset
     PyObject *owner             # the MachineBase; borrowed; NULL once closed
     PyObject *events            # the caller's events; borrowed; NULL without
     PyObject *on_write          # of the guest; borrowed; NULL without
     PyObject *on_read
-    uint64_t guest_calls        # of these two that run now, in all threads; under lock
+    uint64_t guest_calls        # of these two that run now, in all threads: see guest_call_begin
     machine_t *next_free
 
 
@@ -395,7 +395,7 @@ cdef void clock_wake(machine_t *machine) noexcept nogil
 cdef void clock_waker_set(machine_t *machine, wake_call_t wake, void *context) noexcept nogil
 
 # Around what runs callbacks and goes on with the machine after them: it cannot be closed from within, and its closing
-# waits for other threads.
+# waits for other threads. Those of the guest are counted apart: a closing does not wait for them, it is refused.
 cdef void calls_begin(machine_t *machine) noexcept nogil
 cdef void calls_end(machine_t *machine) noexcept nogil
 
@@ -449,9 +449,9 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil
 # Reads bytes of the guest: 0; -1: there is no on_read, or it raised.
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil
-# Around another call of the guest, with the GIL: the machine cannot be closed meanwhile.
-cdef void guest_call_begin(machine_t *machine) noexcept
-cdef void guest_call_end(machine_t *machine) noexcept
+# Around another call of the guest: no thread can close the machine meanwhile.
+cdef void guest_call_begin(machine_t *machine) noexcept nogil
+cdef void guest_call_end(machine_t *machine) noexcept nogil
 
 
 # ---- arguments and results of the Python door ---------------------------------------------------------

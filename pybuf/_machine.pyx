@@ -780,19 +780,24 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil:
     return thread_state.raised != 0
 
 
+cdef void count_down(uint64_t *running) noexcept nogil:
+    """One of the calls that run is through."""
+    cdef uint64_t now
+    while True:
+        now = atomic_load_u64(running)
+        # A fork in between began to count anew.
+        if now == 0 or atomic_cas_u64(running, now, now - 1):
+            return
+
+
 cdef void calls_begin(machine_t *machine) noexcept nogil:
     thread_state.calling += 1
     atomic_add_u64(&machine.calling, 1)
 
 
 cdef void calls_end(machine_t *machine) noexcept nogil:
-    cdef uint64_t now
     thread_state.calling -= 1
-    while True:
-        now = atomic_load_u64(&machine.calling)
-        # A fork in between began to count anew.
-        if now == 0 or atomic_cas_u64(&machine.calling, now, now - 1):
-            return
+    count_down(&machine.calling)
 
 
 # ---- the clock --------------------------------------------------------------------------------------
@@ -1046,19 +1051,13 @@ cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, 
 
 # ---- guests -----------------------------------------------------------------------------------------
 
-cdef void guest_call_begin(machine_t *machine) noexcept:
+cdef void guest_call_begin(machine_t *machine) noexcept nogil:
     """The machine cannot be closed until guest_call_end: the routine that calls the guest goes on with it."""
-    lock_with_gil(&machine.lock)
-    machine.guest_calls += 1
-    os_unlock(&machine.lock)
+    atomic_add_u64(&machine.guest_calls, 1)
 
 
-cdef void guest_call_end(machine_t *machine) noexcept:
-    lock_with_gil(&machine.lock)
-    # A fork in between began to count anew.
-    if machine.guest_calls != 0:
-        machine.guest_calls -= 1
-    os_unlock(&machine.lock)
+cdef void guest_call_end(machine_t *machine) noexcept nogil:
+    count_down(&machine.guest_calls)
 
 
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil:
@@ -1545,7 +1544,7 @@ cdef class MachineBase:
             raise RuntimeError("a machine cannot be closed while it advances")
         if thread_state.calling or PyThread_get_thread_ident() in self.parked:
             raise RuntimeError("a machine cannot be closed while a callback runs that closes it")
-        if self.machine.guest_calls != 0:
+        if atomic_load_u64(&self.machine.guest_calls):
             raise RuntimeError("a machine cannot be closed while on_write or on_read of its Guest runs; close it when "
                                "the routine that called it is through")
         for pool in self.pools:
