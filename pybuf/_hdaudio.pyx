@@ -16,7 +16,7 @@ from pybuf._machine cimport (
     address_of_argument, callback_raised, callbacks_enter, callbacks_leave, calls_begin, calls_end, clock_now,
     clock_run, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t, family_register,
     handle_close, handle_find, handle_open, irql_now, irql_set, machine_is_open_or_raise, machine_pool, machine_t,
-    note_at, note_t, note_write, pool_refuses, status_object, unsigned_of_argument, violation_record,
+    note_at, note_t, note_write, pool_refuses, status_object, unsigned_of_argument, views_error, violation_record,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_map, os_release, os_unlock, rarely
 from pybuf._status cimport (

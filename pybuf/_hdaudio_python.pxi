@@ -786,8 +786,7 @@ cdef object freed(client_t *client, object handle, int kind, uint64_t mdl, uint6
     cdef bint is_viewed = False
     cdef uint32_t status = dma_free(client, number_of(handle), kind, mdl, size, &is_viewed)
     if is_viewed:
-        raise BufferError(f"{routine}: views of the DMA engine's buffer are alive, and nothing happened; release them "
-                          f"(memoryview.release(), del array) and call again")
+        raise views_error(routine, "the DMA engine's buffer")
     return answered(status)
 
 

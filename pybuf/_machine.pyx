@@ -1781,6 +1781,11 @@ cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except
     return <uint64_t>PyLong_AsUnsignedLongLongMask(value) & (UINT64_MAX >> (64 - bits))
 
 
+cdef object views_error(str routine, str what):
+    return BufferError(f"{routine}: views of {what} are alive, and nothing happened; release them "
+                       f"(memoryview.release(), del array) and call again")
+
+
 cdef PyObject *_successes[SPACES]
 cdef list _members = [None] * SPACES        # by space: number -> member
 

@@ -378,7 +378,7 @@ def network_set(MachineBase machine, tuple network):
 
 
 def caller_set(MachineBase machine, dict caller, bint is_privileged, bint is_interactive):
-    """Gives a machine what Caller.compiled answers, and the rights."""
+    """Gives a machine what caller_tables of pybuf.network answers, and the rights."""
     cdef netapi_t *netapi = netapi_of(machine)
     snapshot_put(&netapi.caller, snapshot_make([caller], False))
     netapi.rights = RIGHT_GROUP * is_privileged | RIGHT_INTERACTIVE * is_interactive

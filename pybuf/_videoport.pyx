@@ -23,7 +23,7 @@ from pybuf._machine cimport (
     ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer, MachineBase, Reference,
     address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, dword_of_argument, family_calls_t,
     family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t, note_write,
-    pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
+    pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, views_error, violation_record,
 )
 from pybuf._platform cimport (
     atomic_cas_u64, atomic_load_ptr, atomic_load_u64, atomic_store_ptr, os_lock, os_lock_init,
@@ -492,7 +492,7 @@ cdef object free_of_python(object dev, object b, bint is_pool):
     kind = pool_kind_of(device.machine, address)
     if (POOL_VIDEO_BUFFER <= kind <= POOL_VIDEO_NONPAGED and not is_stale
             and pool_verdict_of(device.machine.pools[kind], address) == VERDICT_EXPORTED):
-        raise BufferError(f"the block at {address:#x} has live views; release them before it is freed")
+        raise views_error("VideoPortFreePool" if is_pool else "VideoPortReleaseBuffer", f"the Buffer at {address:#x}")
     bug.code = 0
     if runs_callbacks(device.machine):
         with nogil:
