@@ -92,7 +92,7 @@ _HOMES = {
     "VpStatus": "pybuf.status",
 }
 
-_MODULES = ("hdaudio", "netapi", "network", "videoport", "windll")
+_MODULES = ("hdaudio", "netapi", "network", "ras", "videoport", "windll")
 
 __all__ = sorted([*_HOMES, "get_include"])
 
