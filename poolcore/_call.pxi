@@ -157,6 +157,57 @@ cdef int free_any(Pool pool, object block, uint64_t *address) except -1:
     return address_give(pool, address[0], 0)
 
 
+cdef uint64_t realloc_address(Pool pool, uint64_t from_address, uint64_t size, int *verdict, int *refusal) except? 0:
+    cdef uint64_t address
+    cdef object outer
+    if not pool.is_locked:
+        return pool_realloc(pool.engine, from_address, size, verdict, refusal)
+    outer = entries_enter(pool)
+    count_add(&pool.calls, 1)
+    with nogil:
+        address = pool_realloc(pool.engine, from_address, size, verdict, refusal)
+        while refusal[0] == REFUSAL_RESTORE:
+            pool_await_restore(pool.engine)
+            address = pool_realloc(pool.engine, from_address, size, verdict, refusal)
+    call_end(pool)
+    entries_leave(pool, outer, address != 0)
+    return address
+
+
+cdef uint64_t realloc_buffer(Pool pool, Buffer old, Buffer buffer, uint64_t size, int *verdict, int *refusal) except? 0:
+    cdef uint64_t address
+    cdef object outer
+    with cython.critical_section(old):
+        if not pool.is_locked:
+            address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
+        else:
+            outer = entries_enter(pool)
+            count_add(&pool.calls, 1)
+            with nogil:
+                address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
+                while refusal[0] == REFUSAL_RESTORE:
+                    pool_await_restore(pool.engine)
+                    address = pool_realloc_held(pool.engine, &old.hold, &buffer.hold, size, verdict, refusal)
+            call_end(pool)
+            entries_leave(pool, outer, address != 0)
+    return address
+
+
+cdef int verdict_at(Pool pool, uint64_t address) except -1:
+    """What free would answer; frees nothing."""
+    cdef int verdict
+    if pool.is_closed:
+        return VERDICT_CLOSED
+    if pool.is_locked:
+        count_add(&pool.calls, 1)
+        with nogil:
+            verdict = pool_verdict_of(pool.engine, address)
+        call_end(pool)
+    else:
+        verdict = pool_verdict_of(pool.engine, address)
+    return verdict
+
+
 cdef int block_find(Pool pool, uint64_t address, block_t *block) except -1:
     """1: a block, live or freed, holds `address`; 0: none does."""
     cdef int found

@@ -38,13 +38,6 @@ cdef object alloc_slow(Pool pool, object size, object align, object zero, object
     return 0
 
 
-cdef int give_back(Pool pool, list buffers) except -1:
-    """Frees the Buffers of a get_many that did not come to its end."""
-    for buffer in buffers:
-        free_buffer(pool, <Buffer>buffer, 0)
-    return 0
-
-
 # ---- for code that is compiled -----------------------------------------------------------------
 
 cdef PyObject *buffer_take(Pool pool, uint64_t size, int *refusal) except? NULL:
@@ -114,6 +107,15 @@ cdef pool_t *pool_share(Pool pool) except NULL:
     open_or_raise(pool)
     pool_go_native(pool.engine)
     return pool.engine
+
+
+# ---- many blocks -------------------------------------------------------------------------------
+
+cdef int give_back(Pool pool, list buffers) except -1:
+    """Frees the Buffers of a get_many that did not come to its end."""
+    for buffer in buffers:
+        free_buffer(pool, <Buffer>buffer, 0)
+    return 0
 
 
 cdef object free_many_error(Pool pool, uint64_t address, Py_ssize_t first, list verdicts):
