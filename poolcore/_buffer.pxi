@@ -426,6 +426,3 @@ cdef class Buffer:
 
     def __reduce__(self):
         raise TypeError("a Buffer is memory of this process and cannot be pickled; pickle bytes(buffer)")
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError("a Buffer is memory of this process and cannot be pickled; pickle bytes(buffer)")

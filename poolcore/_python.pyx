@@ -429,9 +429,6 @@ cdef class Pool:
     def __reduce__(self):
         raise TypeError("a Pool is memory of this process and cannot be copied or pickled")
 
-    def __reduce_ex__(self, protocol):
-        raise TypeError("a Pool is memory of this process and cannot be copied or pickled")
-
     # ---- one block ----
 
     def get(self, size, *, align=None, zero=False, tag=None):
