@@ -1018,7 +1018,7 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     cdef int kind
     if bug.freed and bug.note.routine:
         kind = pool_kind_of(machine.machine, bug.freed)
-        tag = tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
+        tag = errors.tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
         allocated = errors.BlockOwner(routine_name(bug.note.routine), bug.note.sequence or None, tag, bug.note.size)
         if bug.note.freed_by:
             freed = routine_name(bug.note.freed_by)
@@ -1027,12 +1027,6 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     return errors.BugCheck(
         bug.code, (bug.parameters[0], bug.parameters[1], bug.parameters[2], bug.parameters[3]),
         routine=routine_name(bug.routine), device=bug.device or None, machine=machine, allocated=allocated, freed=freed)
-
-
-cdef str tag_shown(uint32_t tag):
-    """A tag as a debugger shows it: its low byte first."""
-    cdef int shift
-    return "".join([chr(c) if 32 <= c < 127 else "." for c in [(tag >> shift) & 0xFF for shift in (0, 8, 16, 24)]])
 
 
 cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, uint64_t address) noexcept nogil:
@@ -1293,7 +1287,7 @@ cdef class MachineBase:
                     block.sequence = note.sequence or None
                     block.owner = note.owner
                     if note.tag:
-                        block.tag = tag_shown(note.tag)
+                        block.tag = errors.tag_shown(note.tag)
                 found.append(block)
         return found
 
