@@ -208,7 +208,7 @@ cdef struct due_t:
     due_t *next
     uint8_t is_queued
 
-# 24 MHz since the machine began. A manual clock moves by machine_advance alone.
+# 24 MHz since the machine began. A manual clock moves by Machine.advance alone.
 cdef struct clock_t:
     os_lock_t lock
     uint64_t ticks              # manual: now; real: of the due that fires now, else what was last read
