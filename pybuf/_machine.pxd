@@ -473,7 +473,7 @@ cdef inline uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFF
     return <uint32_t>digit if digit >= 0 else dword_slow(value, name)
 cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except? 0xFFFFFFFFFFFFFFFF
 
-# The BufferError of a free that views are in the way of. `what` has them: the Buffer at an address, mostly.
+# The BufferError of a free that views are in the way of; `what` says whose: the Buffer at an address, mostly.
 cdef object views_error(str routine, str what)
 
 # The member of an enum of status.py, or an int that is in none. `space` is a space_t.

@@ -1776,7 +1776,7 @@ cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except
 
 
 cdef object views_error(str routine, str what):
-    return BufferError(f"{routine}: views of {what} are alive, and nothing happened; release them "
+    return BufferError(f"{routine}: {what} has live views, and nothing happened; release them "
                        f"(memoryview.release(), del array) and call again")
 
 
