@@ -121,9 +121,7 @@ cdef enum restoring_t:
 # How an allocation is wanted (alloc_ex) and a free (free_ex).
 cdef enum:
     ALLOC_ZERO = 1
-    ALLOC_HELD = 2              # for a Buffer: the record starts HELD
     FREE_DEFER = 1              # of an exported block: dead at once, memory back with the last view
-    FREE_HELD = 2               # by its own Buffer
 
 
 cdef struct slab_t

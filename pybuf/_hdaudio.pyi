@@ -10,7 +10,6 @@ from poolcore import Buffer
 from pybuf._machine import MachineBase, Reference
 from pybuf.status import NtStatus
 
-NUMBERS: dict[str, int]
 REFERENCES: dict[str, int]
 
 class DeviceInformation(NamedTuple):

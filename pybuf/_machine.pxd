@@ -91,8 +91,6 @@ cdef enum handle_kind_t:
     HANDLE_ENGINE = 3
 
 cdef enum note_flag_t:
-    NOTE_PENDING = 1            # a receive holds the block
-    NOTE_CACHE_ALIGNED = 2
     NOTE_FREED = 4
 
 cdef enum:
@@ -210,7 +208,7 @@ cdef struct due_t:
     due_t *next
     uint8_t is_queued
 
-# 24 MHz since the machine began. A manual clock moves by machine_advance alone.
+# 24 MHz since the machine began. A manual clock moves by Machine.advance alone.
 cdef struct clock_t:
     os_lock_t lock
     uint64_t ticks              # manual: now; real: of the due that fires now, else what was last read
@@ -254,13 +252,13 @@ cdef struct machine_t:
     bug_handler_t bug_handler
     void *bug_handler_context
     uint64_t callback_errors    # exceptions that had no Python caller to go to
-    uint64_t calling            # see calls_begin
+    uint64_t calling            # calls that run callbacks now, in all threads: see calls_begin
     uint64_t physical_offset
     PyObject *owner             # the MachineBase; borrowed; NULL once closed
     PyObject *events            # the caller's events; borrowed; NULL without
     PyObject *on_write          # of the guest; borrowed; NULL without
     PyObject *on_read
-    uint64_t guest_calls        # of these two that run now, in all threads; under lock
+    uint64_t guest_calls        # of these two that run now, in all threads: see guest_call_begin
     machine_t *next_free
 
 
@@ -397,7 +395,7 @@ cdef void clock_wake(machine_t *machine) noexcept nogil
 cdef void clock_waker_set(machine_t *machine, wake_call_t wake, void *context) noexcept nogil
 
 # Around what runs callbacks and goes on with the machine after them: it cannot be closed from within, and its closing
-# waits for other threads.
+# waits for other threads. Those of the guest are counted apart: a closing does not wait for them, it is refused.
 cdef void calls_begin(machine_t *machine) noexcept nogil
 cdef void calls_end(machine_t *machine) noexcept nogil
 
@@ -451,9 +449,9 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil
 # Reads bytes of the guest: 0; -1: there is no on_read, or it raised.
 cdef int guest_read(machine_t *machine, uint64_t address, void *data, uint64_t size) noexcept nogil
-# Around another call of the guest, with the GIL: the machine cannot be closed meanwhile.
-cdef void guest_call_begin(machine_t *machine) noexcept
-cdef void guest_call_end(machine_t *machine) noexcept
+# Around another call of the guest: no thread can close the machine meanwhile.
+cdef void guest_call_begin(machine_t *machine) noexcept nogil
+cdef void guest_call_end(machine_t *machine) noexcept nogil
 
 
 # ---- arguments and results of the Python door ---------------------------------------------------------
@@ -474,6 +472,9 @@ cdef inline uint32_t dword_of_argument(object value, str name) except? 0xFFFFFFF
     cdef long digit = digit_of(<PyObject *>value)
     return <uint32_t>digit if digit >= 0 else dword_slow(value, name)
 cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except? 0xFFFFFFFFFFFFFFFF
+
+# The BufferError of a free that views are in the way of; `what` says whose: the Buffer at an address, mostly.
+cdef object views_error(str routine, str what)
 
 # The member of an enum of status.py, or an int that is in none. `space` is a space_t.
 cdef object status_slow(int space, uint32_t value)

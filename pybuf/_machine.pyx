@@ -297,7 +297,7 @@ cdef Pool machine_pool(MachineBase machine, int kind):
     if pool is not None:
         return pool
     machine_is_open_or_raise(machine)
-    pool = Pool(on_drop="keep", **machine.settings[kind])
+    pool = Pool(name=_KINDS[kind][0], on_drop="keep", **machine.settings[kind])
     if machine.pools[kind] is not None or not machine.machine.is_open:
         # Another thread was faster, or closed the machine.
         pool.close()
@@ -795,19 +795,24 @@ cdef bint callback_has_raised(machine_t *machine) noexcept nogil:
     return thread_state.raised != 0
 
 
+cdef void count_down(uint64_t *running) noexcept nogil:
+    """One of the calls that run is through."""
+    cdef uint64_t now
+    while True:
+        now = atomic_load_u64(running)
+        # A fork in between began to count anew.
+        if now == 0 or atomic_cas_u64(running, now, now - 1):
+            return
+
+
 cdef void calls_begin(machine_t *machine) noexcept nogil:
     thread_state.calling += 1
     atomic_add_u64(&machine.calling, 1)
 
 
 cdef void calls_end(machine_t *machine) noexcept nogil:
-    cdef uint64_t now
     thread_state.calling -= 1
-    while True:
-        now = atomic_load_u64(&machine.calling)
-        # A fork in between began to count anew.
-        if now == 0 or atomic_cas_u64(&machine.calling, now, now - 1):
-            return
+    count_down(&machine.calling)
 
 
 # ---- the clock --------------------------------------------------------------------------------------
@@ -1028,7 +1033,7 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     cdef int kind
     if bug.freed and bug.note.routine:
         kind = pool_kind_of(machine.machine, bug.freed)
-        tag = tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
+        tag = errors.tag_shown(bug.note.tag) if bug.note.tag or kind < 0 else _KINDS[kind][2]
         allocated = errors.BlockOwner(routine_name(bug.note.routine), bug.note.sequence or None, tag, bug.note.size)
         if bug.note.freed_by:
             freed = routine_name(bug.note.freed_by)
@@ -1037,12 +1042,6 @@ cdef object bug_object(MachineBase machine, const bug_check_t *bug):
     return errors.BugCheck(
         bug.code, (bug.parameters[0], bug.parameters[1], bug.parameters[2], bug.parameters[3]),
         routine=routine_name(bug.routine), device=bug.device or None, machine=machine, allocated=allocated, freed=freed)
-
-
-cdef str tag_shown(uint32_t tag):
-    """A tag as a debugger shows it: its low byte first."""
-    cdef int shift
-    return "".join([chr(c) if 32 <= c < 127 else "." for c in [(tag >> shift) & 0xFF for shift in (0, 8, 16, 24)]])
 
 
 cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, uint64_t address) noexcept nogil:
@@ -1061,19 +1060,13 @@ cdef void violation_record(machine_t *machine, uint32_t routine, uint32_t irql, 
 
 # ---- guests -----------------------------------------------------------------------------------------
 
-cdef void guest_call_begin(machine_t *machine) noexcept:
+cdef void guest_call_begin(machine_t *machine) noexcept nogil:
     """The machine cannot be closed until guest_call_end: the routine that calls the guest goes on with it."""
-    lock_with_gil(&machine.lock)
-    machine.guest_calls += 1
-    os_unlock(&machine.lock)
+    atomic_add_u64(&machine.guest_calls, 1)
 
 
-cdef void guest_call_end(machine_t *machine) noexcept:
-    lock_with_gil(&machine.lock)
-    # A fork in between began to count anew.
-    if machine.guest_calls != 0:
-        machine.guest_calls -= 1
-    os_unlock(&machine.lock)
+cdef void guest_call_end(machine_t *machine) noexcept nogil:
+    count_down(&machine.guest_calls)
 
 
 cdef int guest_write(machine_t *machine, uint64_t address, const void *data, uint64_t size) noexcept nogil:
@@ -1162,7 +1155,7 @@ cdef class Block(Reference):
         return f"<Block of {self.routine}, {self.size} bytes at {self.address:#x}, tag={self.tag!r}{numbered}>"
 
 
-# By POOL_*: the routine and the tag of blocks that no routine noted.
+# By POOL_*: the pool's name; the routine and the tag of blocks that no routine noted.
 cdef tuple _KINDS = (
     ("ras", "RasGetBuffer", "Ras "),
     ("netapi", "NetApiBufferAllocate", "NetA"),
@@ -1310,7 +1303,7 @@ cdef class MachineBase:
                     block.sequence = note.sequence or None
                     block.owner = note.owner
                     if note.tag:
-                        block.tag = tag_shown(note.tag)
+                        block.tag = errors.tag_shown(note.tag)
                 found.append(block)
         return found
 
@@ -1564,7 +1557,7 @@ cdef class MachineBase:
             raise RuntimeError("a machine cannot be closed while it advances")
         if thread_state.calling or PyThread_get_thread_ident() in self.parked:
             raise RuntimeError("a machine cannot be closed while a callback runs that closes it")
-        if self.machine.guest_calls != 0:
+        if atomic_load_u64(&self.machine.guest_calls):
             raise RuntimeError("a machine cannot be closed while on_write or on_read of its Guest runs; close it when "
                                "the routine that called it is through")
         for pool in self.pools:
@@ -1815,6 +1808,11 @@ cdef uint64_t unsigned_of_argument(object value, str name, uint32_t bits) except
     if not -limit <= value < 2 * limit:
         raise OverflowError(f"{name} is {value}; it counts modulo 2**{bits}, from -2**{bits} to 2**{bits + 1} - 1")
     return <uint64_t>PyLong_AsUnsignedLongLongMask(value) & (UINT64_MAX >> (64 - bits))
+
+
+cdef object views_error(str routine, str what):
+    return BufferError(f"{routine}: {what} has live views, and nothing happened; release them "
+                       f"(memoryview.release(), del array) and call again")
 
 
 cdef PyObject *_successes[SPACES]

@@ -1,4 +1,6 @@
-"""The NetApi routines: blocks that NetApiBufferFree takes. The C of each, then the function of Python."""
+"""The NetApi routines: blocks that NetApiBufferFree takes. Buffers first, the C of each routine, then its function of
+Python; the producers after them, likewise.
+"""
 
 cimport cython
 from cpython.buffer cimport PyObject_GetBuffer
@@ -24,7 +26,7 @@ from pybuf._machine cimport (
     callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t, family_register, guest_call_begin,
     guest_call_end, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
     machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_again, result_hand_over,
-    result_of_two, result_put, status_object, status_zero, unsigned_of_argument,
+    result_of_two, result_put, status_object, status_zero, unsigned_of_argument, views_error,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_lock_t, os_unlock, rarely
 from pybuf._status cimport (
@@ -282,15 +284,10 @@ cdef object free_other(MachineBase machine, object given):
         else:
             verdict = address_give(<Pool>machine.pools[kind], address, 0)
     if verdict == VERDICT_EXPORTED:
-        raise BufferError(views_are_alive("NetApiBufferFree", address))
+        raise views_error("NetApiBufferFree", f"the Buffer at {address:#x}")
     if verdict == VERDICT_LIVE or machine.machine.quirks & QUIRK_NETAPI_BAD_POINTER_IGNORE:
         return status_object(SPACE_NET, 0)
     return status_object(SPACE_NET, ERROR_INVALID_PARAMETER)
-
-
-cdef str views_are_alive(str routine, uint64_t address):
-    return (f"{routine}: views of the Buffer at {address:#x} are alive, and nothing happened; release them "
-            f"(memoryview.release(), del array) and call again")
 
 
 def NetApiBufferReallocate(old, n):
@@ -352,7 +349,7 @@ def NetApiBufferReallocate(old, n):
         else:
             verdict = address_give(pool, address, 0)
     if verdict == VERDICT_EXPORTED:
-        raise BufferError(views_are_alive("NetApiBufferReallocate", address))
+        raise views_error("NetApiBufferReallocate", f"the Buffer at {address:#x}")
     if verdict != VERDICT_LIVE:
         return status_object(SPACE_NET, ERROR_INVALID_PARAMETER), None
     return (status_object(SPACE_NET, 0), None) if count == 0 else moved(machine, address, held, count)
@@ -387,7 +384,7 @@ cdef object moved(MachineBase machine, uint64_t old, PyObject *held, uint32_t co
     if verdict != VERDICT_LIVE:
         buffer_give(pool, <Buffer>buffer, 0)
         if verdict == VERDICT_EXPORTED:
-            raise BufferError(views_are_alive("NetApiBufferReallocate", old))
+            raise views_error("NetApiBufferReallocate", f"the Buffer at {old:#x}")
         return status_object(SPACE_NET, ERROR_INVALID_PARAMETER), None
     return status, buffer
 
@@ -434,4 +431,9 @@ def NetApiBufferSize(b):
     return result_of_two(&measured, status_object(SPACE_NET, status), size if status == 0 else None)
 
 
+# ---- the producers: what they report, their C, their blocks read back, their functions of Python ------
+
+include "_network.pxi"
 include "_producers.pxi"
+include "_entries.pxi"
+include "_netapi_python.pxi"

@@ -20,6 +20,7 @@ from pybuf._machine cimport (
     machine_is_open_or_raise, machine_now, machine_pool, machine_renew, machine_shared, machine_t,
     machine_thread_enter, machine_thread_entered, note_at, note_t, note_write, pool_kind_of, pool_refuses,
     result_again, result_hand_over, result_of_two, result_put, status_object, status_zero, unsigned_of_argument,
+    views_error,
 )
 from pybuf._platform cimport os_lock, os_lock_init, os_trylock, os_unlock, rarely
 from pybuf._status cimport (
@@ -760,8 +761,7 @@ cdef object buffer_free(MachineBase machine, session_t *session, object given, i
         elif status == 0:
             verdict = address_give(machine.ras_pool, address, flags)
         if verdict == VERDICT_EXPORTED:
-            raise BufferError(f"RasFreeBuffer: views of the Buffer at {address:#x} are alive, and nothing happened; "
-                              f"release them (memoryview.release(), del array) and call again")
+            raise views_error("RasFreeBuffer", f"the Buffer at {address:#x}")
         if status == 0 and verdict != VERDICT_LIVE:
             status = ERROR_BUFFER_INVALID
     return status_object(SPACE_RAS, status)

@@ -23,7 +23,7 @@ from pybuf._machine cimport (
     ROUTINE_VideoPortAllocatePool, ROUTINE_VideoPortFreePool, ROUTINE_VideoPortReleaseBuffer, MachineBase, Reference,
     address_of_argument, bug_check_t, bug_deliver, bug_deliver_c, bug_set, dword_of_argument, family_calls_t,
     family_register, irql_now, machine_is_open_or_raise, machine_pool, machine_t, note_at, note_t, note_write,
-    pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, violation_record,
+    pool_kind_of, pool_refuses, result_of_two, status_object, unsigned_of_argument, views_error, violation_record,
 )
 from pybuf._platform cimport (
     atomic_cas_u64, atomic_load_ptr, atomic_load_u64, atomic_store_ptr, os_lock, os_lock_init,
@@ -267,7 +267,7 @@ cdef uint64_t video_allocate_pool(device_t *device, uint32_t kind, uint64_t size
                                   ) noexcept nogil:
     cdef machine_t *machine
     cdef uint32_t irql = irql_now()
-    cdef bint is_paged = kind & 1
+    cdef bint is_paged = kind & TYPE_PAGED
     cdef uint32_t code = BAD_POOL_CALLER
     cdef uint64_t p1 = UINT64_MAX
     cdef uint64_t p2 = kind
@@ -276,8 +276,8 @@ cdef uint64_t video_allocate_pool(device_t *device, uint32_t kind, uint64_t size
     if rarely(device == NULL):
         return 0
     machine = device.machine
-    if rarely(kind & ~<uint32_t>5):
-        if kind != 2 and kind != 6:
+    if rarely(kind & ~<uint32_t>(TYPE_PAGED | TYPE_CACHE_ALIGNED)):
+        if kind & ~<uint32_t>TYPE_CACHE_ALIGNED != TYPE_MUST_SUCCEED:
             return 0
         p1 = 0x9A
         p4 = tag
@@ -492,7 +492,7 @@ cdef object free_of_python(object dev, object b, bint is_pool):
     kind = pool_kind_of(device.machine, address)
     if (POOL_VIDEO_BUFFER <= kind <= POOL_VIDEO_NONPAGED and not is_stale
             and pool_verdict_of(device.machine.pools[kind], address) == VERDICT_EXPORTED):
-        raise BufferError(f"the block at {address:#x} has live views; release them before it is freed")
+        raise views_error("VideoPortFreePool" if is_pool else "VideoPortReleaseBuffer", f"the Buffer at {address:#x}")
     bug.code = 0
     if runs_callbacks(device.machine):
         with nogil:
@@ -706,7 +706,7 @@ def VideoPortAllocatePool(dev, type, n, tag):
     cdef Pool pool
     if kind not in (0, 1, 2, 4, 5, 6):
         raise ValueError(f"type is {type!r}; pool types are 0, 1, 4 and 5")
-    pool = machine_pool(machine, POOL_VIDEO_PAGED if kind & 1 else POOL_VIDEO_NONPAGED)
+    pool = machine_pool(machine, POOL_VIDEO_PAGED if kind & TYPE_PAGED else POOL_VIDEO_NONPAGED)
     bug.code = 0
     if runs_callbacks(device.machine):
         with nogil:

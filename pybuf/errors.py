@@ -170,12 +170,17 @@ _TYPES = {0: "NonPagedPool", 1: "PagedPool", 2: "NonPagedPoolMustSucceed", 4: "N
 _LEVELS = {0: "PASSIVE_LEVEL", 1: "APC_LEVEL", 2: "DISPATCH_LEVEL"}
 
 
+def tag_shown(tag: int) -> str:
+    """A pool tag as a debugger shows it: its low byte first."""
+    return "".join(chr(c) if 32 <= c < 127 else "." for c in tag.to_bytes(4, "little"))
+
+
 def _said(name: str, value: int) -> str:
     """What a debugger would add to a number."""
     if name == _TYPE:
         return f" ({_TYPES.get(value, 'unknown')})"
     if name == _TAG:
-        return " ({})".format("".join(chr(c) if 32 <= c < 127 else "." for c in value.to_bytes(8, "little")[:4]))
+        return f" ({tag_shown(value & 0xFFFFFFFF)})"
     if name in (_IRQL, "requested IRQL"):
         return f" ({_LEVELS.get(value, 'above DISPATCH_LEVEL')})"
     return ""

@@ -215,11 +215,8 @@ class Machine(MachineBase):
                 raise TypeError(f"events has the methods is_valid(handle) and signal(handle); {events!r} has no {name}")
         own = Pages(RESERVE_BYTES)
         shares: Iterable[object] = [own] * 6 if memory is None else memory.shares()
+        # In the order of POOL_*, as _machine.pxd has it.
         pools: list[dict[str, Any]] = [{"memory": share} for share in [*shares, own]]
-        for settings, name in zip(
-            pools, ("ras", "netapi", "produced", "video_buffer", "video_paged", "video_nonpaged", "audio"), strict=True
-        ):
-            settings["name"] = name
         pools[0].update(limit_blocks=_limit("ras_buffers", ras_buffers), limit_bytes=_limit("ras_bytes", ras_bytes))
         pools[1]["limit_bytes"] = _limit("netapi_bytes", netapi_bytes)
         pools[6]["limit_bytes"] = _limit("audio_bytes", audio_bytes)

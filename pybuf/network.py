@@ -21,7 +21,6 @@ __all__ = ["Domain", "Group", "LocalGroup", "Network", "Server", "Share", "Trans
 
 FOREVER = 0xFFFFFFFF
 ENTRIES_MAX = 1 << 20
-NO_SID = b""
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ def _item_of(declared: str) -> Any:
 
 
 def _check(given: Any) -> None:
-    """That every field of a dataclass is of its kind: what it says is `what`, an int of 32 bits or text by default."""
+    """Raises unless every field of a dataclass is of its declared kind: an int has 32 bits, text no NUL."""
     for each in fields(given):
         value = getattr(given, each.name)
         where = f"{type(given).__name__}({getattr(given, 'name', '')!r}): {each.name}"
@@ -525,6 +524,7 @@ class Network:
 
 
 JOINED = {"unknown": 0, "unjoined": 1, "workgroup": 2, "domain": 3}
+
 
 def _from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import poolcore
 
 PACKAGES = Path(poolcore.__file__).parents[1]
@@ -155,6 +157,11 @@ def test_every_module_of_the_routines_is_an_attribute_of_pybuf():
 def test_an_error_or_a_status_loads_no_extension():
     for statement in ("import pybuf; pybuf.RasError", "import pybuf; pybuf.RasStatus"):
         assert {name for name in loaded_by(statement) if name.startswith(("pybuf._", "poolcore"))} == set()
+
+
+@pytest.mark.parametrize("name", ["hdaudio", "netapi", "network", "ras", "videoport", "windll"])
+def test_what_documentation_calls_by_its_module_needs_no_other_import(name):
+    assert f"pybuf.{name}" in loaded_by(f"import pybuf; pybuf.{name}")
 
 
 def test_using_a_pool_loads_only_modules_of_poolcore():
