@@ -66,6 +66,7 @@ typedef uint16_t WORD, USHORT;
 typedef uint8_t BYTE, UCHAR, BOOLEAN, *PBYTE, *LPBYTE, *PUCHAR;
 typedef void *PVOID, *LPVOID, *HANDLE, *HWND, **PHANDLE;
 typedef uintptr_t DWORD_PTR, ULONG_PTR, SIZE_T, *PDWORD_PTR, *PSIZE_T;
+typedef uint64_t ULONGLONG;
 typedef char16_t WCHAR, *LPWSTR;
 typedef const WCHAR *LPCWSTR;
 typedef void *PSID, *PSECURITY_DESCRIPTOR;
