@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pybuf.bench import chart, choices, html, perfetto, report, runner
+from pybuf.bench import chart, choices, compare, html, perfetto, report, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 
 TINY = "= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n< 0x10\n> 0x30 0x400\n- 0x20\n= End\n"
@@ -64,7 +64,7 @@ class Trials:
                 name: [[20, 5000], [40 if name == "empty" else 60, 50], [1000, 12]] for name in names}}
         rounds = [{
             name: {"wall_ns": [int(self.speed.get(name, 100) * 1e6 * draw.uniform(0.99, 1.01))] * order["passes"],
-                   "cpu_ns": None, "operations": 1000}
+                   "cpu_ns": None, "operations": 1000, "misses": [0] * order["passes"]}
             for name in names} for _ in range(order["rounds"])]
         return {**answer, "rounds": rounds}
 
@@ -260,6 +260,21 @@ def test_when_everybody_is_out_all_files_are_written_and_say_so(trials, tiny, tm
     perfetto.write_timeline(found.as_dict(), tmp_path / "timeline.json")
     chart.write_chart(found, tmp_path / "replay.png")
     assert "No contender finished a round" in (tmp_path / "report.html").read_text()
+
+
+def test_rounds_in_which_nothing_was_missed_have_no_ratios(trials, tmp_path):
+    audio = [ChosenWorkload("audio-period")]
+    trials.speed = {"bytearray": 0, runner.SAME: 0, "deque-pool": 0}
+    contenders = [ChosenContender(name) for name in ("poolcore", "bytearray", "deque-pool")]
+    found = run(a_manifest(None, workloads=audio, contenders=contenders, rounds=9))
+    (one,) = found.comparisons
+    assert (one.base, one.a_over_a, one.size_histogram) == ("bytearray", {}, None)
+    assert [row.ratios for row in one.contenders] == [{}, None, {}]
+    report.print_result(found, tmp_path, Console(file=io.StringIO(), width=120))
+    chart.write_chart(found, tmp_path / "replay.png")
+    assert "no contender is compared with another" in html.page(found.as_dict())
+    with pytest.raises(compare.UnlikeError, match="no figures in common"):
+        compare.compare(found, found)
 
 
 def test_sizes_are_counted_once_for_all_metrics_of_a_workload(trials):
