@@ -42,17 +42,18 @@ def with_ratios(comparison: Comparison, again: Mapping[str, Sequence[float]] | N
     if base is None or not comparison.rounds:
         return comparison
     rows = [
-        row if row is base else replace(row, ratios={
-            one: ratio(values, base.series[one])
-            for one, values in row.series.items() if min(*values, *base.series[one]) > 0})
-        for row in comparison.contenders
+        row if row is base else replace(row, ratios=_ratios(row.series, base.series)) for row in comparison.contenders
     ]
-    a_over_a = {one: ratio(values, base.series[one]) for one, values in (again or {}).items()}
-    a_over_a = {one: judged(found, found.p or 0) for one, found in a_over_a.items()}
+    a_over_a = {one: judged(found, found.p or 0) for one, found in _ratios(again or {}, base.series).items()}
     return replace(
         comparison, contenders=rows, a_over_a=a_over_a,
         smallest_effect={one: _smallest(rows, a_over_a, one) for one in base.series},
     )
+
+
+def _ratios(series: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> dict[str, Ratio]:
+    """A ratio for each pass; none where a round is 0, as when no deadline was missed."""
+    return {one: ratio(values, base[one]) for one, values in series.items() if min(*values, *base[one]) > 0}
 
 
 def _smallest(rows: Sequence[Row], a_over_a: Mapping[str, Ratio], one: str) -> float | None:

@@ -77,6 +77,8 @@ def _draw_times(comparison: Comparison, axes: Any) -> None:
     for place, row in enumerate(comparison.contenders):
         color = _color(row.name)
         for one in comparison.passes:
+            if row.ratios is not None and one not in row.ratios:
+                continue
             shift, is_filled = POINTS[one]
             ratio = (row.ratios or {}).get(one, Ratio(1, 1, 1, None, "range only"))
             axes.plot((ratio.low, ratio.high), (place + shift,) * 2, color=color, linewidth=2.5, alpha=0.6)

@@ -126,6 +126,8 @@ def _distributed() -> Any:
 def _connected(address: str) -> Iterator[Any]:
     distributed = _distributed()
     try:
+        # A Client that cannot be made of its address is not silent when it is collected.
+        distributed.comm.get_address_host_port(address)
         client = distributed.Client(address, timeout=CONNECTING_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as failure:
         told = str(failure).splitlines()[0] if str(failure) else "no answer"

@@ -24,7 +24,8 @@ class Change:
     """One contender in one comparison: new over old, below 1 is faster, or fewer bytes.
 
     ``over`` is the base that values were divided by, empty where they were not. With fewer than 8 rounds in either
-    result ``confidence`` is None and ``low`` to ``high`` is the range.
+    result ``confidence`` is None and ``low`` to ``high`` is the range. Bytes, which vary little and are measured in few
+    rounds, are told by their range where it lies within what matters.
     """
 
     comparison: str
@@ -37,6 +38,7 @@ class Change:
     confidence: float | None
     p: float | None
     verdict: str
+    is_bytes: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Outcome:
     def doubts(self, limit: float) -> list[Change]:
         """What may or may not be slower by more than ``limit``."""
         slow = self.slowdowns(limit)
-        return [one for one in self.changes if one not in slow and (one.confidence is None or one.high > 1 + limit)]
+        return [one for one in self.changes if one not in slow and (
+            one.high > 1 + limit or (one.confidence is None and not one.is_bytes))]
 
 
 def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
@@ -126,6 +129,8 @@ def _changes(one: Comparison, other: Comparison) -> list[Change]:
 def _logs(row: Row, base: Row | None, passes: str) -> list[float]:
     values = row.series[passes]
     if base is not None:
+        if min(base.series[passes]) <= 0:
+            return []
         values = [value / other for value, other in zip(values, base.series[passes], strict=True)]
     return [math.log(value) for value in values] if min(values, default=0) > 0 else []
 
@@ -134,12 +139,15 @@ def _change(
     comparison: Comparison, name: str, passes: str, over: str, old: Sequence[float], new: Sequence[float]
 ) -> Change:
     estimate = math.exp(statistics.shift(old, new))
+    is_bytes = comparison.metric == "memory"
     if min(len(old), len(new)) < statistics.FEWEST_ROUNDS:
         low, high = math.exp(min(new) - max(old)), math.exp(max(new) - min(old))
-        return Change(comparison.id, name, passes, over, estimate, low, high, None, None, RANGE_ONLY)
+        verdict = statistics.verdict(low, high, 1) if is_bytes else RANGE_ONLY
+        verdict = verdict if verdict == statistics.EQUAL else RANGE_ONLY
+        return Change(comparison.id, name, passes, over, estimate, low, high, None, None, verdict, is_bytes)
     low, high = map(math.exp, statistics.shift_interval(old, new))
     p = statistics.shift_p(old, new)
-    return Change(comparison.id, name, passes, over, estimate, low, high, CONFIDENCE, p, INCONCLUSIVE)
+    return Change(comparison.id, name, passes, over, estimate, low, high, CONFIDENCE, p, INCONCLUSIVE, is_bytes)
 
 
 def _judged(changes: Sequence[Change]) -> list[Change]:

@@ -272,10 +272,12 @@ def _finding(result: dict[str, Any], comparisons: list[dict[str, Any]], what: st
             for verdict in order if verdict in verdicts
         ]
         text = f"{subject} took {span} of {bases}’s {what} in {len(found)} comparisons ({_listed(counts)})"
-    lead = (result["lead"] or {}).get(comparisons[0]["passes"][0])
-    if what == "time" and subject == OURS and lead is not None:
-        mean = ", in the geometric mean," if len(lead["peers"]) > 1 else ""
-        text += f" and{mean} {_ratio(lead['geometric_mean'])} of the fastest peer’s"
+    firsts = dict.fromkeys(comparison["passes"][0] for comparison in comparisons)
+    leads = [(result["lead"] or {})[one] for one in firsts if one in (result["lead"] or {})]
+    if what == "time" and subject == OURS and leads:
+        mean = ", in the geometric mean," if any(len(lead["peers"]) > 1 for lead in leads) else ""
+        means = list(dict.fromkeys(_ratio(one) for one in sorted(lead["geometric_mean"] for lead in leads)))
+        text += f" and{mean} {' to '.join((means[0], *means[1:][-1:]))} of the fastest peer’s"
     return text
 
 
@@ -305,6 +307,8 @@ def _head(result: dict[str, Any]) -> Markup:
     known = [("processor", "cpu_model", "cpu"), ("c_library", "libc"), ("system", "kernel"), ("python",)]
     facts = [str(value) for keys in known if (value := next((machine[key] for key in keys if machine.get(key)), None))]
     command = result["manifest"].get("command")
+    if command and not any(word == "--seed" or str(word).startswith("--seed=") for word in command):
+        command = [*command, "--seed", str(result["seed"])]
     return tag(
         "header",
         tag("h1", answer(result)),
@@ -730,6 +734,8 @@ def _sizes(result: dict[str, Any]) -> Section | None:
     articles = []
     for place, comparison in _once(result, "size_histogram"):
         sizes = comparison["size_histogram"]
+        if len(sizes) < 2:  # nothing to draw: the workload's parameters say it
+            continue
         total = sum(count for _, count in sizes)
         most = sorted(sizes, key=lambda one: -one[1])[:12]
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import statistics
 from collections import Counter
@@ -17,12 +18,22 @@ from rich.text import Text
 from pybuf.bench.analysis import EMPTY, OURS
 from pybuf.bench.compare import Change, Outcome
 from pybuf.bench.result import Comparison, Ratio, Result, Row
-from pybuf.bench.statistics import EQUAL_WITHIN, FEWEST_ROUNDS
+from pybuf.bench.statistics import EQUAL_WITHIN, FAMILY_ALARMS, FEWEST_ROUNDS
 
 MEGABYTE = 1e6
-#: A narrower terminal gets no net times, and each interval and verdict on a line of its own.
+#: In fewer columns, or where a table has no room, there are no net times, and verdicts are on lines of their own.
 WIDE_COLUMNS = 110
+#: Of output that goes to no terminal.
+FILE_COLUMNS = 120
+#: More columns than any table has.
+WHOLE = 10_000
 PASSES = {"first": "first pass", "later": "later passes", "all": "all passes"}
+
+
+def console() -> Console:
+    """Standard output, as wide as its terminal, or `FILE_COLUMNS` wide where it is none."""
+    found = Console()
+    return found if found.is_terminal else Console(width=FILE_COLUMNS)
 
 
 def print_result(result: Result, directory: Path | None, console: Console) -> None:
@@ -36,6 +47,7 @@ def print_result(result: Result, directory: Path | None, console: Console) -> No
         named = comparison.workload.name
         _print_comparison(comparison, console)
     console.print()
+    _print_too_few(result, console)
     _print_lead(result, console)
     if any(one.metric == "time" and one.rounds >= FEWEST_ROUNDS for one in result.comparisons):
         console.print(
@@ -101,7 +113,10 @@ def _print_comparison(comparison: Comparison, console: Console) -> None:
         if comparison.metric == "latency":
             console.print(_latency_table(comparison))
         else:
-            console.print(_table(comparison, console.width >= WIDE_COLUMNS))
+            table = _table(comparison, console.width >= WIDE_COLUMNS)
+            if console.measure(table, options=console.options.update(max_width=WHOLE)).maximum > console.width:
+                table = _table(comparison, False)
+            console.print(table)
             if any(row.threads for row in comparison.contenders):
                 console.print(_threads_table(comparison))
         _print_effect(comparison, console)
@@ -136,6 +151,21 @@ def _print_effect(comparison: Comparison, console: Console) -> None:
         console.print(
             f"  smallest effect that would have been seen in any row, nine times in ten: {', '.join(effects)}",
             highlight=False)
+
+
+def _print_too_few(result: Result, console: Console) -> None:
+    """Say where not even rounds that all agree could be called faster or slower, among so many ratios."""
+    asked = sum(
+        ratio.p is not None
+        for one in result.comparisons for row in one.contenders if row.name != EMPTY
+        for ratio in (row.ratios or {}).values()
+    )
+    most = max((one.rounds for one in result.comparisons), default=0)
+    if asked and 2 * asked / 2 ** most > FAMILY_ALARMS:
+        needed = math.ceil(math.log2(2 * asked / FAMILY_ALARMS))
+        console.print(
+            f"{most} rounds are too few to call any of {asked} ratios faster or slower: at least {needed} are needed",
+            style="yellow", highlight=False, soft_wrap=True)
 
 
 def _table(comparison: Comparison, is_wide: bool) -> Table:

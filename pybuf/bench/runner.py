@@ -34,8 +34,8 @@ from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.manifest import load as load_manifest
 from pybuf.bench.result import Absent, Comparison, Latency, MeasuredWorkload, Memory, Result, Row, Threaded
 from pybuf.bench.statistics import FEWEST_ROUNDS
-from pybuf.bench.traces import Trace, default_path, read
-from pybuf.bench.workloads import WORKLOADS, Workload
+from pybuf.bench.traces import FREE, SIZE_SHIFT, SLOT_SHIFT, Trace, default_path, read
+from pybuf.bench.workloads import WORKLOADS, Workload, draw
 
 PASSES = 6
 CHECK_PASSES = 2
@@ -719,7 +719,7 @@ def _comparison(one: _Progressing) -> Comparison:
     trials, task = one.trials, one.trials.task
     trace = task.trace
     names = [entry.name for entry in trials.running if entry.name != SAME]
-    rounds = [found for found in one.rounds if all(name in found for name in names)]
+    rounds = [found for found in one.rounds if names and all(name in found for name in names)]
     comparison = Comparison(
         id=task.id,
         metric=task.metric,
@@ -739,9 +739,10 @@ def _comparison(one: _Progressing) -> Comparison:
         disturbed_rounds=one.disturbed,
         contenders=[],
         absent=trials.absent,
-        size_histogram=None if trace is None else sorted(map(list, trace.size_counts.items())),
-        class_edges=None if trace is None else class_edges(),
     )
+    sizes = _sizes(trials) if rounds else None
+    if sizes is not None:
+        comparison = replace(comparison, size_histogram=sizes, class_edges=class_edges())
     if not rounds:
         return comparison
     rows = {
@@ -760,6 +761,22 @@ def _comparison(one: _Progressing) -> Comparison:
         ours = rounds[-1].get(analysis.OURS, {})
         comparison = replace(comparison, memory=memory, slab_map=ours.get("slab_map"))
     return analysis.with_ratios(comparison, again.series if again else None)
+
+
+def _sizes(trials: _Trials) -> list[list[int]] | None:
+    """How often one pass asks for each size; of a workload, in one draw, the same in all metrics; None in Python."""
+    task = trials.task
+    if task.trace is not None:
+        return sorted(map(list, task.trace.size_counts.items()))
+    if task.workload.contenders:
+        return None
+    seed = random.Random(f"{trials.seed}, {task.key}, sizes").randrange(1 << 32)
+    drawn = draw(task.workload, task.chosen.parameters, seed, task.threads)
+    counts: Counter[int] = Counter()
+    for words, (start, stop) in zip(drawn.lanes, drawn.bodies, strict=True):
+        body = memoryview(words).cast("Q")[start:stop]
+        counts.update(word >> SIZE_SHIFT for word in body if word & (1 << SLOT_SHIFT) - 1 != FREE)
+    return sorted([size, count * drawn.repeats] for size, count in counts.items())
 
 
 def _series(task: Task, measured: list[Any]) -> dict[str, list[float]]:

@@ -507,6 +507,8 @@ def _unfit(order: Order, score: _Score, entry: Entry) -> str | None:
     if _is_empty(entry):
         if order["metric"] in ("check", "memory"):
             return "is the harness alone: it has no blocks to look at"
+        if order["touch"] == "all" and order["threads"] > 1 and score.plan.way != "handoff":
+            return "has one block for all, and threads that touch all of it would take it from each other"
         if order["touch"] != "line" and score.largest > _replay.EMPTY_BYTES:
             most = _replay.EMPTY_BYTES
             return f"has no more than {most:,} bytes to touch; the largest block is of {score.largest:,} bytes"

@@ -408,7 +408,8 @@ def tune(subject: Subject, objective: str = "slab", classes: int | None = None, 
     if classes is None:
         wanted = [number for number in GRID if number < len(parted)] + wanted
     # To judge, twice as many words are replayed, and twice.
-    tell(f"{len(wanted)} numbers of classes to try out: about {max(1, round(each_s * (len(wanted) + 4)))} s")
+    numbers = f"{len(wanted)} number{'s' * (len(wanted) != 1)} of classes"
+    tell(f"{numbers} to try out: about {max(1, round(each_s * (len(wanted) + 4)))} s")
     defaults = default_classes()
     before = default.of(objective)
     tried: list[Tried] = []

@@ -28,8 +28,12 @@ def main() -> None:
     try:
         status = group.main(prog_name="pybuf", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as nothing:
+        nothing.show()
+        status = nothing.exit_code
     except click.ClickException as refused:
-        refused.show()
+        # One line, as of every other input that cannot be used: without the usage that click puts before it.
+        click.echo(f"Error: {refused.format_message()}", err=True)
         status = refused.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = INTERRUPTED

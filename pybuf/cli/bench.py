@@ -41,7 +41,7 @@ def bench(workload: tuple[str, ...], is_list: bool, address: str | None, **optio
         if request.is_json:
             click.echo(json.dumps(listed, indent=1))
         else:
-            report.print_listing(listed, Console())
+            report.print_listing(listed, report.console())
         return
     try:
         workloads = choices.workloads(workload, request.live_bytes)
@@ -66,7 +66,8 @@ def _measure_on(address: str, manifest: Manifest, request: Request, what: str) -
         if request.directory is not None:
             manifest, _ = runner.begin(manifest, request.directory, request.seed is not None)
             plan = runner.Plan(manifest, plan.tasks)
-        say(f"{what}, {len(plan.tasks)} comparisons, {len(manifest.contenders)} contenders: "
+        count = len(plan.tasks)
+        say(f"{what}, {count} comparison{'s' * (count > 1)}, {len(manifest.contenders)} contenders: "
             f"about {max(plan.estimate_s, 1):.0f} s, divided among the workers")
         results = cluster.run(address, plan, request.directory, say)
     except (ValueError, runner.RunError) as wrong:

@@ -36,7 +36,8 @@ def compare(base: Path, new: Path, limit: float | None, is_anyway: bool) -> None
     """Compare the result NEW with the result BASE: two result.json, or the directories that hold them.
 
     Exit status: 0 everything could be told, and with --fail-above nothing became slower by more than that; 1 something
-    did; 2 bad input, or results of unlike machines; 3 something could not be told.
+    did; 2 bad input, or results of unlike machines; 3 something could not be told. Bytes, which vary little, are told
+    by the range of their few rounds where that is narrow enough.
     """
     notes = Console(stderr=True, highlight=False, markup=False)
     try:
@@ -48,10 +49,7 @@ def compare(base: Path, new: Path, limit: float | None, is_anyway: bool) -> None
         outcome = bench.compare(old, other, is_anyway)
     except (ForeignFileError, bench.UnlikeError) as wrong:
         raise Refusal(str(wrong)) from None
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    report.print_outcome(outcome, limit, console)
+    report.print_outcome(outcome, limit, report.console())
     if limit is not None and outcome.slowdowns(limit):
         sys.exit(SLOWDOWN)
     if outcome.doubts(limit) if limit is not None else outcome.is_inconclusive:

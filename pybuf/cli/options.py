@@ -23,6 +23,8 @@ from pybuf.cli.refusal import Refusal
 Function = TypeVar("Function", bound=Callable[..., Any])
 #: Status of a run that Ctrl-C ended, as of any program.
 INTERRUPTED = 130
+#: Of the workloads that run with any number.
+THREADS_MAX = 64
 METRICS = ("time", "latency", "memory")
 
 
@@ -66,8 +68,8 @@ def _metrics(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 def _threads(_: click.Context, parameter: click.Parameter, value: str) -> list[int]:
     names = _names(value)
-    if not names or not all(name.isdecimal() and 0 < int(name) <= 1024 for name in names):
-        raise Refusal(f"--threads {value}: expected numbers of threads, such as 1,2")
+    if not names or not all(name.isdecimal() and 0 < int(name) <= THREADS_MAX for name in names):
+        raise Refusal(f"--threads {value}: expected numbers of threads from 1 to {THREADS_MAX}, such as 1,2")
     return list(dict.fromkeys(map(int, names)))
 
 
@@ -122,7 +124,7 @@ _OPTIONS = (
     click.option("--set", "variants", metavar="KEY=V1,V2", multiple=True, callback=_settings,
                  help="Settings of poolcore.Pool to run as variants; + joins several sizes: sizes=64+1500,128."),
     click.option("--threads", default="1", show_default=True, metavar="N,...", callback=_threads,
-                 help="Numbers of threads to run with."),
+                 help="Numbers of threads to run with; what needs one or two runs with those."),
     click.option("--touch", type=click.Choice(("line", "page", "all")), default="line", show_default=True,
                  help="What is written of every block: its first line, every page, every byte."),
     click.option("--time", "time_s", metavar="DURATION", callback=_seconds,
@@ -130,9 +132,10 @@ _OPTIONS = (
     click.option("--rounds", type=click.IntRange(min=1),
                  help="How many rounds of each comparison, in place of --time."),
     click.option("--quick", "is_quick", is_flag=True, help="20 seconds."),
-    click.option("--metric", "metrics", metavar="NAME,...", callback=_metrics, help="time, latency, memory."),
+    click.option("--metric", "metrics", metavar="NAME,...", callback=_metrics,
+                 help="time, latency, memory.  [default: time; of replay, time,memory]"),
     click.option("--live", "live_bytes", metavar="SIZE", callback=_bytes,
-                 help="Bytes that size tables are scaled to, such as 64M."),
+                 help="Bytes that size tables are scaled to.  [default: 64M]"),
     click.option("--cpu", "cpus", metavar="LIST", callback=_processors, help="Processors to run on, such as 0,2-3."),
     click.option("--seed", type=int, help="Repeat the order and offsets of an earlier run.  [default: random]"),
     click.option("-o", "directory", metavar="DIR", type=click.Path(path_type=Path),
@@ -223,10 +226,7 @@ def show(found: Result, request: Request, directory: Path | None, notes: Console
     if request.is_json:
         click.echo(found.as_json(), nl=False)
     else:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=120)
-        report.print_result(found, directory, console)
+        report.print_result(found, directory, report.console())
     if directory is not None and request.directory is not None:
         try:
             _write(found, directory, directory == request.directory, notes)

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import click
 
-
-class Refusal(click.ClickException):
-    """What was given cannot be used: one line, and the status of a wrong command line."""
-
-    exit_code = 2
+from pybuf.cli.refusal import Refusal
 
 
 def _server(_: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:

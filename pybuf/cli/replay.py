@@ -10,6 +10,7 @@ import click
 from pybuf.bench import choices
 from pybuf.bench.order import ORDERS
 from pybuf.cli.options import Request, manifest_of, measure, measuring
+from pybuf.cli.refusal import Refusal
 
 #: Seconds for each recording.
 DEFAULT_S = 15.0
@@ -40,6 +41,10 @@ def replay(trace: tuple[Path, ...], passes: str, order: str, is_oversubscribed: 
     Exit status: 0 done, 2 bad input, 130 interrupted.
     """
     request = Request(**options)
+    if request.threads != [1]:
+        raise Refusal(
+            f"--threads {','.join(map(str, request.threads))}: a trace is replayed on one thread; "
+            "--order threads gives each recorded thread one of its own")
     workloads = choices.traces(trace)
     manifest = manifest_of(
         request, "replay", workloads, DEFAULT_S * len(workloads), ("time", "memory"),

@@ -99,7 +99,8 @@ def _print(found: bench.Tuning, asked: int | None, console: Console) -> None:
     if found.classes:
         spare = len(found.classes) - found.used
         spares = f", and {spare} spare for sizes that did not occur" if spare else ""
-        console.print(f"Tried: {len(found.tried)} numbers of classes. Fitted: {found.used}{spares}.")
+        tried = f"{len(found.tried)} number{'s' * (len(found.tried) != 1)} of classes"
+        console.print(f"Tried: {tried}. Fitted: {found.used}{spares}.")
     console.print(found.verdict(), style="bold")
     console.print(found.line, soft_wrap=True)
 

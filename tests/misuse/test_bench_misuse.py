@@ -48,6 +48,7 @@ def run(monkeypatch, capsys):
     (["--metric", "speed"], "unknown metric 'speed'; there are time, latency, memory"),
     (["--metric", ""], "unknown metric ''"),
     (["--threads", "0"], "--threads 0: expected numbers of threads"),
+    (["--threads", "65"], "--threads 65: expected numbers of threads from 1 to 64"),
     (["--threads", "two"], "--threads two: expected numbers of threads"),
     (["--time", "soon"], "--time soon: expected a duration, such as 30s, 2m or 1h"),
     (["--time", "0"], "--time 0: expected a duration"),
@@ -65,6 +66,9 @@ def run(monkeypatch, capsys):
     (["--set", "policies=magic"], "policies: magic is none of guard, "),
     (["--set", "memory=air"], "memory: air is none of pages, huge, small"),
     (["--set", "sizes=1", "--set", "sizes=2"], "a key is given twice"),
+    (["--rounds", "0"], "Invalid value for '--rounds': 0 is not in the range"),
+    (["--touch", "some"], "Invalid value for '--touch': 'some' is not one of 'line', 'page', 'all'"),
+    (["--colour"], "No such option '--colour'"),
     (["buffers", "--metric", "memory"], "buffers has no metric memory; it has time"),
 ])
 def test_bad_input_is_one_line_and_status_2(run, arguments, words):

@@ -71,6 +71,11 @@ def test_an_unknown_contender_is_refused_and_the_known_ones_are_named(monkeypatc
     assert "poolcore, glibc, mimalloc, jemalloc, tcmalloc, pymalloc, empty" in line
 
 
+def test_threads_are_those_of_the_recording_and_no_number(monkeypatch, capsys):
+    line = refused(monkeypatch, capsys, "--threads", "1,2")
+    assert "--threads 1,2: a trace is replayed on one thread; --order threads gives" in line
+
+
 def test_an_output_that_is_a_file_is_refused_before_anything_runs(monkeypatch, capsys, tmp_path):
     (tmp_path / "taken").write_text("")
     assert "expected a directory" in refused(monkeypatch, capsys, "-o", tmp_path / "taken")

@@ -67,6 +67,22 @@ def test_few_rounds_are_a_range():
     assert (found.verdict, found.confidence) == ("range only", None)
 
 
+@pytest.mark.parametrize(("peak", "verdict", "status"), [(1001, "no difference", 0), (1025, "range only", 0),
+                                                         (1100, "range only", 3)])
+def test_bytes_are_told_by_the_range_of_few_rounds_where_it_is_narrow(run, peak, verdict, status):
+    def bytes_of(values):
+        found = a_result()
+        (one,) = found.comparisons
+        rows = [dataclasses.replace(row, series={"all": values}) for row in one.contenders[:1]]
+        memory = dataclasses.replace(one, id="lifo-pair, 1 thread, page, memory", metric="memory", unit="bytes",
+                                     rounds=3, contenders=rows)
+        return dataclasses.replace(found, comparisons=[memory])
+
+    old, new = bytes_of([1000, 1001, 1000]), bytes_of([peak, 1000, 1000])
+    assert verdict_of(compare.compare(old, new)).verdict == verdict
+    assert run(old, new, "--fail-above", "3%")[0] == status
+
+
 @pytest.mark.parametrize(("key", "value", "words"), [
     ("processor", "B", "another processor model: A and B"), ("c_library", "musl", "another C library"),
     ("kernel", "6.2", "another kernel: 6.1 and 6.2"),

@@ -1,13 +1,15 @@
 """The run of a manifest, with trials that answer from a script: no time is measured here."""
 
 import contextlib
+import io
 import json
 import random
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pybuf.bench import choices, runner
+from pybuf.bench import chart, choices, compare, html, perfetto, report, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 
 TINY = "= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n< 0x10\n> 0x30 0x400\n- 0x20\n= End\n"
@@ -62,7 +64,7 @@ class Trials:
                 name: [[20, 5000], [40 if name == "empty" else 60, 50], [1000, 12]] for name in names}}
         rounds = [{
             name: {"wall_ns": [int(self.speed.get(name, 100) * 1e6 * draw.uniform(0.99, 1.01))] * order["passes"],
-                   "cpu_ns": None, "operations": 1000}
+                   "cpu_ns": None, "operations": 1000, "misses": [0] * order["passes"]}
             for name in names} for _ in range(order["rounds"])]
         return {**answer, "rounds": rounds}
 
@@ -245,6 +247,74 @@ def test_a_missing_base_leaves_times_without_ratios(trials, tiny):
     assert [row.ratios for row in one.contenders] == [None] * 3
     assert [absent.name for absent in one.absent] == ["glibc"]
     assert one.a_over_a == {}
+
+
+def test_when_everybody_is_out_all_files_are_written_and_say_so(trials, tiny, tmp_path):
+    trials.broken = dict.fromkeys(("poolcore", "glibc", "mimalloc", "empty", runner.SAME), "lost a byte")
+    found = run(a_manifest(tiny, metrics=["time", "memory", "latency"]))
+    assert [(one.rounds, one.contenders) for one in found.comparisons] == [(0, [])] * 3
+    out = io.StringIO()
+    report.print_result(found, tmp_path, Console(file=out, width=120))
+    assert "glibc disqualified: lost a byte" in out.getvalue()
+    html.write_report(found.as_dict(), tmp_path / "report.html")
+    perfetto.write_timeline(found.as_dict(), tmp_path / "timeline.json")
+    chart.write_chart(found, tmp_path / "replay.png")
+    assert "No contender finished a round" in (tmp_path / "report.html").read_text()
+
+
+def test_rounds_in_which_nothing_was_missed_have_no_ratios(trials, tmp_path):
+    audio = [ChosenWorkload("audio-period")]
+    trials.speed = {"bytearray": 0, runner.SAME: 0, "deque-pool": 0}
+    contenders = [ChosenContender(name) for name in ("poolcore", "bytearray", "deque-pool")]
+    found = run(a_manifest(None, workloads=audio, contenders=contenders, rounds=9))
+    (one,) = found.comparisons
+    assert (one.base, one.a_over_a, one.size_histogram) == ("bytearray", {}, None)
+    assert [row.ratios for row in one.contenders] == [{}, None, {}]
+    report.print_result(found, tmp_path, Console(file=io.StringIO(), width=120))
+    chart.write_chart(found, tmp_path / "replay.png")
+    assert "no contender is compared with another" in html.page(found.as_dict())
+    with pytest.raises(compare.UnlikeError, match="no figures in common"):
+        compare.compare(found, found)
+
+
+def test_sizes_are_counted_once_for_all_metrics_of_a_workload(trials):
+    table = ChosenWorkload("size-table")
+    time, memory = run(a_manifest(None, workloads=[table], metrics=["time", "memory"], rounds=1)).comparisons
+    assert time.size_histogram == memory.size_histogram
+    sizes = [size for size, _ in time.size_histogram]
+    assert len(sizes) > 100
+    assert sizes == sorted(set(sizes))
+    # An event is an allocation or a free, and a body has as many of either.
+    assert sum(count for _, count in time.size_histogram) == time.workload.parameters["events"] / 2
+    assert {16, 65536} <= set(time.class_edges)
+
+
+def test_sizes_of_a_trace_are_those_of_its_calls(trials, tiny):
+    (one,) = run(a_manifest(tiny, rounds=1)).comparisons
+    assert one.size_histogram == [[0x20, 1], [0x400, 1], [0x2000, 1]]
+
+
+@pytest.mark.parametrize(("width", "net"), [(200, True), (120, False)])
+def test_a_table_that_has_no_room_gives_up_net_times_and_cuts_nothing_off(trials, tiny, width, net):
+    trials.speed |= {"mimalloc": 9000}
+    found = run(a_manifest(tiny, rounds=9))
+    out = io.StringIO()
+    report.print_result(found, None, Console(file=out, width=width))
+    assert "\u2026" not in out.getvalue()
+    assert ("net" in out.getvalue()) == net
+    for ratio in found.comparisons[0].row("mimalloc").ratios.values():
+        assert f"[{ratio.low:.2f}..{ratio.high:.2f}]" in out.getvalue()
+
+
+@pytest.mark.parametrize(("rounds", "verdict"), [(8, "inconclusive"), (9, "faster")])
+def test_rounds_that_cannot_decide_among_so_many_ratios_are_told(trials, tiny, rounds, verdict):
+    traces = [ChosenWorkload("trace", trace=str(tiny))] * 2
+    found = run(a_manifest(tiny, rounds=rounds, workloads=traces))
+    assert {one.row("poolcore").ratios["first"].verdict for one in found.comparisons} == {verdict}
+    out = io.StringIO()
+    report.print_result(found, None, Console(file=out, width=120))
+    told = "8 rounds are too few to call any of 8 ratios faster or slower: at least 9 are needed"
+    assert (told in out.getvalue()) == (verdict == "inconclusive")
 
 
 def test_bytes_and_latencies_come_from_rounds_of_their_own(trials, tiny):

@@ -1,6 +1,7 @@
 """Comparisons on the workers of a Dask cluster: real worker processes, on loopback."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -324,14 +325,18 @@ def test_a_missing_library_is_named_with_its_extra(pybuf, monkeypatch):
         "Error: --cluster needs distributed; install it with: pip install 'pybuf[cluster]'")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://", "tcp://[::1"])
-def test_an_address_where_nobody_listens_is_told_within_seconds(pybuf, monkeypatch, address):
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://", "tcp://[::1", "noport"])
+def test_an_address_where_nobody_listens_is_told_within_seconds_and_by_nothing_else(pybuf, monkeypatch, address):
+    unraised = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
     monkeypatch.setattr(cluster, "CONNECTING_S", 1)
     status, printed, complaint = pybuf(*BENCH, "--cluster", address)
     assert (status, printed) == (2, "")
     line = complaint.splitlines()[-1]
     assert line.startswith(f"Error: --cluster {address}: no scheduler answers there (")
     assert "expected the address of one, such as tcp://" in line
+    gc.collect()
+    assert not unraised
 
 
 def test_ctrl_c_ends_what_the_workers_do(workers):

@@ -131,6 +131,24 @@ def test_the_answer_is_one_sentence_with_its_limits():
     )
 
 
+def test_passes_that_lead_differently_are_both_in_the_answer():
+    shared, whole = (sample_results.timed(seed, name, name, passes=passes)
+                     for seed, name, passes in ((1, "pair", ("all",)), (2, "table", ("first", "later"))))
+    result = sample_results.result([shared, whole])
+    result["lead"] = {one: {"geometric_mean": mean, "peers": {name: "mimalloc"}, "ratios": {name: mean}}
+                      for one, mean, name in (("all", 1.27, "pair"), ("first", 1.03, "table"), ("later", 1.5, "table"))}
+    assert " and 1.03 to 1.27 of the fastest peer’s, " in html.answer(result)
+
+
+def test_the_command_to_run_it_again_has_the_seed_once():
+    result = sample_results.result([sample_results.timed(1, "pair", "a pair")])
+    bench = ["pybuf", "bench"]
+    for given, shown in ((bench, ["--seed", str(result["seed"])]), ([*bench, "--seed", "5"], [])):
+        result["manifest"]["command"] = given
+        command = re.search(r'id="command">(.*?)</code>', html.page(result))[1]
+        assert re.sub("<[^>]*>", "", command).split() == [*given, *shown]
+
+
 def with_ratio(estimate, low, high, verdict):
     result = sample_results.result([sample_results.timed(1, "pair", "a pair")])
     for row in result["comparisons"][0]["contenders"]:

@@ -326,7 +326,8 @@ def test_what_cannot_be_used_is_one_line_and_status_2(tmp_path):
         (["none.csv"], "holds no size"), (["header.pcap"], "holds no frame"), (["junk.pcap"], "is no packet capture"),
         (["log.csv"], "records no allocation"), (["gone"], "No such file"), (["."], "is a directory"),
         ([trace, "--classes", "0"], "from 1 to 96"), ([trace, "--classes", "97"], "from 1 to 96"),
-        ([trace, "--classes", "many"], "from 1 to 96"), ([trace, "-o", "junk"], "File exists"),
+        ([trace, "--classes", "many"], "from 1 to 96"),
+        ([trace, "--for", "speed"], "'speed' is not one of 'slab', 'internal'"), ([trace, "-o", "junk"], "File exists"),
     ):
         place = [tmp_path / arguments[0], *arguments[1:]]
         done = pybuf(*(tmp_path / one if one == "junk" else one for one in place))
