@@ -309,7 +309,7 @@ def test_the_command_prints_both_halves_the_floor_and_the_line(tmp_path):
     assert (kept["line"], len(kept["classes"]), kept["schema"]) == (line, 4, 1)
     assert kept["verdict"] in done.stdout
     assert (tmp_path / "new" / "out" / "tune.png").read_bytes().startswith(b"\x89PNG")
-    assert "numbers of classes to try out: about" in done.stderr
+    assert "1 number of classes to try out: about" in done.stderr
 
 
 def test_what_cannot_be_used_is_one_line_and_status_2(tmp_path):
