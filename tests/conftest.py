@@ -1,8 +1,14 @@
 import os
 import shutil
 
+from hypothesis import settings
+
 # Interpreters that tests start shall find the installed packages, as the tests do, and not the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# The same examples in every run, so that a failure is the change's and can be had again.
+settings.register_profile("repeated", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeated")
 
 # Programs that a fresh machine does not have, and the tests that need them; CI installs both.
 NEEDED = {

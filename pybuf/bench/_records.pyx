@@ -441,7 +441,9 @@ cdef class MtraceText(_Text):
             # them, the block is freed and allocated again: that event may have been given its address.
             size = self.forget(record.address)
             is_pair = left > 1 and record[1].operation == REALLOCATE_TO and record[1].thread == record.thread
-            if is_pair and record[1].address:
+            if record.address == 0:     # nothing is moved: what follows is an allocation
+                is_pair = False
+            elif is_pair and record[1].address:
                 at += snprintf(at, LINE_BYTES, b"< 0x%lx\n", record.address)
             elif not (is_pair and record[1].size):
                 at += snprintf(at, LINE_BYTES, b"- 0x%lx\n", record.address)

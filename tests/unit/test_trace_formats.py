@@ -192,9 +192,11 @@ def test_a_reallocation_that_another_thread_cut_in_two_becomes_a_free_and_an_all
         record(ALLOCATE, 0x10, 100, 0), record(REALLOCATE_FROM, 0x10, 0, 0), record(ALLOCATE, 0x20, 7, 1),
         record(REALLOCATE_TO, 0x90, 200, 0), record(REALLOCATE_FROM, 0x90, 0, 0), record(REALLOCATE_TO, 0, 900, 0),
         record(REALLOCATE_FROM, 0x20, 0, 1), record(REALLOCATE_TO, 0x30, 8, 1), record(FAIL, 0, 5),
+        record(REALLOCATE_FROM, 0, 0, 3), record(REALLOCATE_TO, 0x40, 9, 3),
     ]))
     assert text.decode().splitlines() == [
         "+ 0x10 0x64", "- 0x10", "+ 0x20 0x7", "+ 0x90 0xc8", "! 0x90 0x384", "< 0x20", "> 0x30 0x8", "! 0x0 0x5",
+        "+ 0x40 0x9",
     ]
 
 
