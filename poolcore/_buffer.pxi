@@ -66,20 +66,21 @@ cdef inline object buffer_done(Pool pool, Buffer buffer):
 
 cdef inline PyObject *bare_get(Pool pool, uint64_t size) noexcept:
     """A live Buffer of a bare pool with refcount 0, or NULL: the general way must be gone. No Python runs meanwhile."""
+    cdef PyObject **top = _spare_top
     cdef PyObject *o
-    if _spare_top == _spares:
+    if top == _spares:
         return NULL
-    o = _spare_top[-1]
+    o = top[-1]
     if not heap_get(heap_now(pool.engine), pool.engine, size, &(<Buffer>o).hold, &pool.guess):
         return NULL
-    spare_use(pool, o)
+    spare_use(pool, o, top)
     return o
 
 
-cdef inline void spare_use(Pool pool, PyObject *o) noexcept:
-    """The topmost spare Buffer, whose hold is filled in, becomes the pool's."""
+cdef inline void spare_use(Pool pool, PyObject *o, PyObject **top) noexcept:
+    """The spare Buffer beneath `top`, whose hold is filled in, becomes the pool's."""
     global _spare_top
-    _spare_top -= 1
+    _spare_top = top - 1
     owner_place(o)[0] = <PyObject *>pool
     Py_INCREF(pool)
 

@@ -57,7 +57,7 @@ cdef PyObject *buffer_take_slow(Pool pool, uint64_t size, int *refusal) except? 
         # The general way takes five times the instructions, and among thousands of live blocks most gets come here.
         spare = _spare_top[-1]
         if heap_get_slow(pool.engine, size, &(<Buffer>spare).hold, &pool.guess):
-            spare_use(pool, spare)
+            spare_use(pool, spare, _spare_top)
             Py_SET_REFCNT(spare, 1)
             return spare
     refusal[0] = REFUSAL_MEMORY if pool.engine != NULL and not pool.is_closed else REFUSAL_CLOSED
