@@ -108,7 +108,8 @@ cdef class Words:
     def finish(self):
         """End the recording and write what waits; answers how many words it has.
 
-        A FREE for each block that is still live follows them in the file of words, and in no other.
+        A FREE for each block that is still live follows them in the file of words, and an alignment of 0 in that of
+        alignments; the other files end with the recording.
         """
         cdef uint64_t thread, place, recorded
         cdef Moving *moving
@@ -119,7 +120,7 @@ cdef class Words:
                 self.restore(moving)
         self.flush()
         recorded = self.count
-        self.threads = self.times = self.alignments = None
+        self.threads = self.times = None
         for place in range(self.live.mask + 1):
             if self.live.blocks[place].address:
                 self.put(WORD_FREE | self.live.blocks[place].held << SLOT_SHIFT, NULL, 0)

@@ -21,7 +21,7 @@ What holds for every trace, so that a replay need not look:
 * The order of the words is an order in which the events can have happened: each thread's own order, and
   every free of a block before the next allocation that was given its address.
 * After ``recorded_words`` words there is one FREE for each block that the program never freed, and
-  nothing else. They have no thread, time or alignment.
+  nothing else. They have no thread or time; their alignments are 0.
 * What the trace could not say is made up as little as possible: a free that was lost is put in at the
   moment at which its address is handed out again, with the thread and time of that event.
 
@@ -73,7 +73,7 @@ FORMATS = {
 }
 PACKED = {".xz": lzma.open, ".gz": gzip.open}
 #: Fields of a Trace that are the events themselves.
-_ARRAYS = ("events", "threads", "times", "alignments", "words_path")
+_ARRAYS = ("events", "threads", "times", "alignments", "words_path", "alignments_path")
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class Trace:
     format: str
     events: memoryview
     words_path: str
+    #: The file of ``alignments``; None where no allocation asked for one.
+    alignments_path: str | None
     threads: memoryview | None
     times: memoryview | None
     alignments: memoryview | None
@@ -304,6 +306,7 @@ def _written(source: Source, name: str, path: str, scratch: _Scratch) -> Trace:
         format=source.format,
         events=arrays["words"],
         words_path=scratch.path("words"),
+        alignments_path=scratch.path("alignments") if words.aligned_allocations else None,
         threads=arrays.get("threads"),
         times=arrays.get("times"),
         alignments=arrays.get("alignments"),

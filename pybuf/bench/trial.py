@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from pybuf.bench import _replay
 from pybuf.bench import order as order_of
@@ -170,9 +170,11 @@ def _recorded(order: Order) -> _Score:
     slots = order.get("slots") or _replay.profile(words, len(words) // 8)[1]
     plan = Plan("alone", [], [(0, stop)], slots)
     alignments = _mapped_path(order["alignments"]) if order.get("alignments") else None
-    score = _score(plan, [_Lane(words, 0, stop)], alignments, is_recorded=True)
-    if len(words) > WINDOW_BYTES:  # all were looked at, and none is to stay
-        words.madvise(mmap.MADV_DONTNEED)
+    lane = _Lane(words, 0, stop)
+    score = _score(plan, [lane], alignments, is_recorded=True)
+    if lane.count > WINDOW_WORDS:  # all were looked at, and none is to stay
+        for mapped in filter(None, (words, alignments)):
+            mapped.madvise(mmap.MADV_DONTNEED)
     return score
 
 
@@ -413,16 +415,20 @@ class Player:
 
     def _windows(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """The words from first to last, in parts that are resident while they are played."""
-        words = self.score.lanes[0].words
-        if len(words) <= WINDOW_BYTES or not isinstance(words, mmap.mmap) or not self.score.is_recorded:
+        score = self.score
+        if not score.is_recorded or score.lanes[0].count <= WINDOW_WORDS:
             yield first, last
             return
+        files = [(cast(mmap.mmap, score.lanes[0].words), 8)]
+        files += [] if score.alignments is None else [(score.alignments, 1)]
         for start in range(first, last, WINDOW_WORDS):
             stop = min(start + WINDOW_WORDS, last)
-            _touch(words, start * 8, stop * 8)
+            for mapped, width in files:
+                _touch(mapped, start * width, stop * width)
             yield start, stop
-            page = start * 8 // PAGE_BYTES * PAGE_BYTES
-            words.madvise(mmap.MADV_DONTNEED, page, stop * 8 - page)
+            for mapped, width in files:
+                page = start * width // PAGE_BYTES * PAGE_BYTES
+                mapped.madvise(mmap.MADV_DONTNEED, page, stop * width - page)
 
     def _in_order(self, stops: list[int], is_counting: bool = False) -> tuple[int, int, int, int]:
         done, wall, cpu, waited, spent = self.team.play(stops, self.kind, self.touch, is_counting)

@@ -37,7 +37,7 @@ def words(trace):
 
 
 def same_but_path(trace):
-    hidden = ("path", "name", "format", "words_path", "notes")
+    hidden = ("path", "name", "format", "words_path", "alignments_path", "notes")
     return {
         field.name: list(value) if isinstance(value := getattr(trace, field.name), memoryview) else value
         for field in dataclasses.fields(trace) if field.name not in hidden
@@ -50,7 +50,9 @@ def test_the_recording_that_ships_has_threads_times_and_alignments():
     trace = traces.read(WORKERS)
     assert (trace.format, trace.thread_count, trace.aligned_allocations) == ("recording", 5, 500)
     assert (trace.unknown_frees, trace.torn_lines, trace.lost_frees) == (0, 0, 0)
-    assert len(trace.threads) == len(trace.times) == len(trace.alignments) == trace.recorded_words
+    assert len(trace.threads) == len(trace.times) == trace.recorded_words
+    assert len(trace.alignments) == len(trace.events)
+    assert set(trace.alignments[trace.recorded_words:]) <= {0}
     assert set(trace.threads) == set(range(5))
     assert list(trace.times) == sorted(trace.times)
     assert trace.times[-1] == trace.duration_ns
@@ -299,7 +301,7 @@ def test_a_file_by_another_writer_is_read_with_its_columns_in_any_order(tmp_path
     wanted = columns(3, extra=pyarrow.array(["a", "b", "c"]), address=pyarrow.array([16, 32, 48], pyarrow.uint64()))
     trace = traces.read(parquet_file(tmp_path / "a.parquet", **dict(sorted(wanted.items()))))
     assert words(trace) == [(0, 0, 1), (0, 1, 1), (0, 2, 1)]
-    assert list(trace.alignments) == [1, 1, 1]
+    assert list(trace.alignments) == [1, 1, 1, 0, 0, 0]
 
 
 def test_columns_that_are_null_were_not_recorded(tmp_path):
@@ -307,7 +309,7 @@ def test_columns_that_are_null_were_not_recorded(tmp_path):
 
     nothing = {"thread": pyarrow.nulls(2, pyarrow.uint32()), "time_ns": pyarrow.nulls(2, pyarrow.uint64())}
     trace = traces.read(parquet_file(tmp_path / "a.parquet", **columns(**nothing)))
-    assert (trace.threads, trace.times, list(trace.alignments)) == (None, None, [1, 0, 1])
+    assert (trace.threads, trace.times, list(trace.alignments)) == (None, None, [1, 0, 1, 0])
 
 
 @pytest.mark.parametrize(("change", "complaint"), [
