@@ -1,10 +1,10 @@
 """Runs a manifest: checks, then rounds in random order, each trial in a fresh process, each round kept in a journal.
 
-A round runs every contender once, and the base a second time: how far that is from the base is what chance
-does. Ratios are formed within a round, from gross times. Where contenders may share a process, a round is one
-process, which interleaves a few turns of each, so that rounds differ in their memory layouts. A round
-during which something else had the processor is run again. Resident bytes and latencies come from runs of
-their own.
+A round runs every contender once, and the base a second time: how far the two are apart is what chance does, and
+their mean is what the others are compared with. Ratios are formed within a round, from gross times. Where contenders
+may share a process, a round is one process, which interleaves turns of each, so that rounds differ in their memory
+layouts. A round during which something else had the processor is run again. Resident bytes and latencies come from
+runs of their own.
 
 A run that is interrupted goes on from its journal: what is random is drawn from the seed and a round's own
 number, and so is the same whenever the round is run.
@@ -13,6 +13,7 @@ number, and so is the same whenever the round is run.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -39,10 +40,14 @@ from pybuf.bench.workloads import WORKLOADS, Workload, draw
 
 PASSES = 6
 CHECK_PASSES = 2
-#: Rounds of runs that measure bytes or latencies: they vary little, and a run has thousands of samples.
+#: Rounds of runs that measure bytes or latencies, if nobody says how many: they vary little, and a run has thousands of
+#: samples.
 FEW_ROUNDS = 3
-#: Turns of every contender within one process, where they share it.
-TURNS = 3
+#: Turns of every contender within one process, where they share it: as many as take TURNS_S, in these limits. A turn
+#: of a pair strays by 2 to 5 % and the middle of 25 by 1 %; more would cost more than another process does.
+FEWEST_TURNS = 3
+MOST_TURNS = 25
+TURNS_S = 0.15
 #: More rounds than these make no interval narrower than the clock and the machine allow.
 MOST_ROUNDS = 200
 #: Above this, wall time to processor time of one thread, something else had the processor.
@@ -124,12 +129,18 @@ class Task:
         """Passes of one trial."""
         return PASSES if self.metric == "time" and "later" in self.passes else 1
 
+    @property
+    def turns(self) -> int:
+        """Turns of every contender in one process."""
+        if not self.is_shared:
+            return 1
+        return min(max(round(TURNS_S / (len(self.contenders) * self.events_s)), FEWEST_TURNS), MOST_TURNS)
+
     def cost_s(self) -> float:
         """Seconds that one round takes, roughly, on a machine of our days that is otherwise idle."""
-        turns = TURNS if self.is_shared else 1
         starts = 1 if self.is_shared else len(self.contenders)
         passes = self.passes_run + (self.layout is not None and self.metric == "time")  # one to count live bytes
-        return starts * START_S + len(self.contenders) * turns * passes * self.events_s
+        return starts * START_S + len(self.contenders) * self.turns * passes * self.events_s
 
     def check_cost_s(self) -> float:
         """Seconds that its check takes, roughly."""
@@ -148,7 +159,7 @@ class Plan:
     def target(self, task: Task) -> int:
         """Rounds that a comparison gets at most."""
         if task.metric != "time":
-            return min(FEW_ROUNDS, self.manifest.rounds or FEW_ROUNDS)
+            return self.manifest.rounds or FEW_ROUNDS
         return self.manifest.rounds or MOST_ROUNDS
 
     @property
@@ -378,7 +389,7 @@ class _Trials:
             while self.running:
                 answer = self.run(
                     [entry for entry in entries if entry in self.running], task.metric, number, draw, task.passes_run,
-                    TURNS)
+                    task.turns)
                 if answer is not None:
                     found, disturbed = self._joined(answer["rounds"])
                     break
@@ -398,17 +409,32 @@ class _Trials:
         return found, disturbed
 
     def _joined(self, turns: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-        """The median of a process's turns: of the calm ones, where there are any."""
+        """The middle of a process's turns: of the calm ones, where there are any.
+
+        Everyone has the base's median times the median of its own ratios to the base, each formed within a turn: over
+        25 turns of the pair that strays by 1.0 % where the ratio of two medians does by 1.5 %. The base is the mean
+        of its two turns.
+        """
         calm = [turn for turn in turns if not any(map(self._is_disturbed, turn.values()))]
         kept = calm or turns
+        names = [name for name in kept[0] if all(name in turn for turn in kept)]
+        bases = [name for name in (self.task.workload.base, SAME) if name in names]
+
+        def middle(name: str, series: str) -> list[float]:
+            passes = []
+            for number in range(len(kept[0][name][series])):
+                own = [turn[name][series][number] for turn in kept]
+                base = [
+                    math.prod(turn[one][series][number] for one in bases) ** (1 / len(bases)) for turn in kept
+                ] if bases else own
+                ratios = [value / other for value, other in zip(own, base, strict=True)]
+                passes.append(statistics.median(base) * statistics.median(ratios))
+            return passes
+
         joined = {
-            name: {
-                **first,
-                **{series: [
-                    statistics.median(values) for values in zip(*(turn[name][series] for turn in kept), strict=True)
-                ] for series in ("wall_ns", self.task.workload.series)},
-            }
-            for name, first in kept[0].items()
+            name: {**kept[0][name],
+                   **{series: middle(name, series) for series in ("wall_ns", self.task.workload.series)}}
+            for name in names
         }
         return joined, not calm
 
@@ -659,6 +685,7 @@ def _words(task: Task) -> dict[str, Any]:
         return {"layout": task.layout_path}
     return {
         "words": trace.words_path, "recorded": trace.recorded_words, "slots": trace.slots, "peak": trace.peak_word,
+        **({} if trace.alignments_path is None else {"alignments": trace.alignments_path}),
     }
 
 

@@ -221,7 +221,7 @@ def _outliving(p: Parameters, seed: int, threads: int) -> Plan:
 BUFFERS = ("bytearray", "numpy", "pyarrow", "deque-pool", "poolcore", "empty")
 NETWORK = ("bytes", "bytearray", "reused", "deque-pool", "poolcore")
 
-_PAIR = {"size": 1500, "live": 64, "events": 400_000}
+_PAIR = {"size": 1500, "live": 64, "events": 100_000}
 _MIX = {"low": 16, "high": 1500, "live": 1000, "events": 400_000}
 
 #: In the order of the tables.

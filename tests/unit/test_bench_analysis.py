@@ -1,6 +1,7 @@
 """From the values of rounds to verdicts: what is corrected, for how much, and what is left alone."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,16 @@ def test_smallest_effect_is_that_of_the_widest_row_and_not_of_the_harness():
         wild.row(name).series["all"][:] = [10 ** (place % 3) for place in range(12)]
         effect = analysis.with_ratios(wild, {"all": wild.row("glibc").series["all"]}).smallest_effect["all"]
         assert (effect > 1) == is_seen
+
+
+def test_rows_are_compared_with_the_mean_of_both_series_of_the_base_and_a_over_a_with_the_first():
+    one = replace(a_comparison({"a": 1}), contenders=[
+        Row("glibc", "", "", {"all": [4.0] * 8}, None), Row("a", "", "", {"all": [12.0] * 8}, None)])
+    found = analysis.with_ratios(one, {"all": [9.0] * 8})
+    assert found.a_over_a["all"].estimate == pytest.approx(9 / 4)
+    assert found.row("a").ratios["all"].estimate == pytest.approx(12 / 6)
+    assert found.row("glibc").series == {"all": [6.0] * 8}
+    assert found.row("glibc").ratios is None
 
 
 def test_values_of_zero_have_no_ratio():

@@ -98,7 +98,7 @@ def test_the_work_is_what_makes_three_per_cent(monkeypatch):
     monkeypatch.setattr(calibration, "compare", compare)
     part = calibration.parts(Path("t"))[1]
     assert calibration.calibrate(part, 7, lambda line: None) == 28
-    assert asked == [(200, 1_000_007, 20), (83, 1_000_008, 40), (28, 1_000_009, 120)]
+    assert asked == [(200, 1_000_007, 20), (83, 1_000_008, 40), (28, 1_000_009, 200)]
 
 
 def test_no_work_is_planted_that_slows_nothing(monkeypatch):
@@ -108,7 +108,6 @@ def test_no_work_is_planted_that_slows_nothing(monkeypatch):
 
 
 def test_every_part_runs_and_is_written_with_its_command_and_seeds(trace, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(calibration, "PAIR_EVENTS", 2000)
     # What is measured of a trace of six events is the clock: that some work slows it is not to be relied on.
     monkeypatch.setattr(calibration, "calibrate", lambda *_: 20)
     file = tmp_path / "found.json"
@@ -128,8 +127,7 @@ def test_every_part_runs_and_is_written_with_its_command_and_seeds(trace, tmp_pa
 
 
 def test_much_planted_work_is_found(monkeypatch):
-    monkeypatch.setattr(calibration, "PAIR_EVENTS", 2000)
-    monkeypatch.setattr(calibration, "calibrate", lambda *_: 20_000)
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: 2000)
     part = calibration.parts(Path("t"))[1]
     found = calibration.take(part, 3, 1, lambda line: None, 8)
     assert (found["hits"], found["is_good"], found["verdicts"]) == (1, True, {"slower": 1})
