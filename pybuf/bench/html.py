@@ -18,9 +18,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-OURS, HARNESS = "poolcore", "empty"
-#: All of an interval within this of 1 is called no difference.
-EQUAL_WITHIN = 0.02
+from pybuf.bench.analysis import EMPTY as HARNESS
+from pybuf.bench.analysis import OURS
+from pybuf.bench.statistics import EQUAL_WITHIN, rounds_needed
+
 #: Colours in report.css; the first is ours, the second the base's.
 COLOURS = 6
 #: What may load: nothing but what is in the file.
@@ -340,6 +341,17 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
                     f"round, took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with "
                     "differences of this size."
                 )
+    asked = sum(
+        ratio["p"] is not None
+        for comparison in result["comparisons"] for row in comparison["contenders"] if row["name"] != HARNESS
+        for ratio in (row["ratios"] or {}).values()
+    )
+    most = max((comparison["rounds"] for comparison in result["comparisons"]), default=0)
+    if asked and most < rounds_needed(asked):
+        yield "Too few rounds", (
+            f"{_counted(most, 'round')} cannot call any of {asked} ratios faster or slower, even if all of them agree: "
+            f"at least {rounds_needed(asked)} are needed."
+        )
     disturbed = [one for one in result["comparisons"] if one["disturbed_rounds"]]
     if disturbed:
         yield "A busy machine", "Rounds were kept although disturbed: " + ", ".join(
@@ -638,11 +650,46 @@ def _times(result: dict[str, Any], colours: dict[str, str]) -> Section | None:
         return None
     return Section("times", "Times", "Times", join((
         *(
-            tag("article", _heading(comparison), _forest(comparison, colours), _footing(comparison), id=f"time-{place}")
+            tag("article", _heading(comparison), _forest(comparison, colours), _footing(comparison),
+                _threads(comparison, colours), id=f"time-{place}")
             for place, comparison in enumerate(comparisons)
         ),
         _key(comparisons[0]),
     )))
+
+
+def _threads(comparison: dict[str, Any], colours: dict[str, str]) -> Markup | None:
+    """How the threads of a recording got on, where it was replayed in their order."""
+    threaded = [(row["name"], row["threads"]) for row in comparison["contenders"] if row.get("threads")]
+    if not threaded:
+        return None
+    recorded = (comparison["workload"]["trace"] or {}).get("peak_live_bytes")
+    rows = []
+    for name, found in threaded:
+        passes = comparison["passes"]
+        for place, one in enumerate(passes):
+            rows.append(tag(
+                "tr",
+                None if place else tag("th", tag("span", name, class_="name"), scope="rowgroup", rowspan=len(passes)),
+                tag("td", one),
+                *(tag("td", cell, class_="number") for cell in (
+                    _ns(found["makespan_ns"][one]), _ns(found["cpu_ns"][one]), f"{found['waiting'][one]:.1%}")),
+                *(tag("td", cell, class_="number", rowspan=len(passes)) for cell in (
+                    _bytes(found["peak_live_bytes"]),
+                    f"{found['peak_live_bytes'] / recorded:.2f}" if recorded else "–")) if not place else (),
+                class_="harness" if name == HARNESS else None, style=f"--own: var(--{colours[name]})",
+            ))
+    heads = [tag("th", "contender", scope="col"), tag("th", "pass", scope="col")]
+    heads += [tag("th", name, scope="col", class_="number") for name in (
+        "makespan", "processor time", "waiting", "peak live", "to the recorded")]
+    return join((
+        tag("div", tag("table", tag("caption", "How the threads got on"), tag("thead", tag("tr", *heads)),
+                       tag("tbody", *rows), class_="plain"),
+            class_="wide", tabindex=0, role="region", aria_label=f"Threads of {_workload(comparison)}"),
+        tag("p", "Medians of the rounds. Processor time is that of all threads without their pauses; waiting is the "
+            "share of their time that they waited for each other’s calls; live bytes are of a pass of its own.",
+            class_="footing"),
+    ))
 
 
 def _chart(kind: str, place: int, title: str, reading: str, names: Iterable[str], colours: dict[str, str]) -> Markup:
@@ -854,7 +901,8 @@ def _method(result: dict[str, Any]) -> Section:
         + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),
         "“No difference”: the whole interval lies within ±2 % of 1. “Inconclusive”: it holds 1 and reaches beyond, or "
         "would be expected by chance among so many comparisons (Holm’s correction over the report).",
-        "The base runs a second time in each round (A/A): what that row shows is chance.",
+        "The base runs twice in each round. The row A/A, the second to the first, shows what chance does; the others "
+        "are compared with the mean of both.",
         "A round whose wall time exceeds its processor time by more than 2 % was disturbed and is repeated.",
     ]
     if "time" in metrics:

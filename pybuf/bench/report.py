@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import statistics
 from collections import Counter
@@ -18,7 +17,7 @@ from rich.text import Text
 from pybuf.bench.analysis import EMPTY, OURS
 from pybuf.bench.compare import Change, Outcome
 from pybuf.bench.result import Comparison, Ratio, Result, Row
-from pybuf.bench.statistics import EQUAL_WITHIN, FAMILY_ALARMS, FEWEST_ROUNDS
+from pybuf.bench.statistics import EQUAL_WITHIN, FEWEST_ROUNDS, rounds_needed
 
 MEGABYTE = 1e6
 #: In fewer columns, or where a table has no room, there are no net times, and verdicts are on lines of their own.
@@ -161,11 +160,10 @@ def _print_too_few(result: Result, console: Console) -> None:
         for ratio in (row.ratios or {}).values()
     )
     most = max((one.rounds for one in result.comparisons), default=0)
-    if asked and 2 * asked / 2 ** most > FAMILY_ALARMS:
-        needed = math.ceil(math.log2(2 * asked / FAMILY_ALARMS))
+    if asked and most < rounds_needed(asked):
         console.print(
-            f"{most} rounds are too few to call any of {asked} ratios faster or slower: at least {needed} are needed",
-            style="yellow", highlight=False, soft_wrap=True)
+            f"{most} rounds are too few to call any of {asked} ratios faster or slower: at least "
+            f"{rounds_needed(asked)} are needed", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _table(comparison: Comparison, is_wide: bool) -> Table:
@@ -327,15 +325,16 @@ def _summary(outcome: Outcome, limit: float | None) -> str:
     if limit is not None:
         slow, doubts = outcome.slowdowns(limit), outcome.doubts(limit)
         if slow:
-            return f"slower by more than {limit:.1%}: {_listed(slow)}"
+            return f"slower by more than {limit:.1%}:{_listed(slow)}"
         if doubts:
-            return f"inconclusive without more rounds, whether slower by more than {limit:.1%}: {_listed(doubts)}"
+            return f"inconclusive without more rounds, whether slower by more than {limit:.1%}:{_listed(doubts)}"
         return f"nothing is slower by more than {limit:.1%}"
     counts = Counter(one.verdict for one in outcome.changes)
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
 
 
 def _listed(changes: Sequence[Change]) -> str:
-    return "; ".join(
-        f"{one.contender} in {one.comparison}, {PASSES[one.passes]}: "
+    """A line for each."""
+    return "".join(
+        f"\n  {one.contender} in {one.comparison}, {PASSES[one.passes]}: "
         f"{one.estimate:.2f} [{one.low:.2f}..{one.high:.2f}]" for one in changes)

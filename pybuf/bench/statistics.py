@@ -192,6 +192,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def rounds_needed(asked: int) -> int:
+    """Rounds that agree with each other without exception, so that one of ``asked`` ratios is called faster or slower.
+
+    The p-value of n such rounds is 2 / 2^n, and after ``holm`` it is ``asked`` times as much.
+    """
+    return math.ceil(math.log2(2 * asked / FAMILY_ALARMS))
+
+
 def verdict(low: float, high: float, adjusted_p: float) -> str:
     """What an interval of a ratio says, given its p-value after ``holm``: below 1 is faster.
 

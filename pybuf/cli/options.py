@@ -160,6 +160,8 @@ def manifest_of(
     ) if is_given]
     if len(limits) > 1:
         raise Refusal(f"{' and '.join(limits)} say two things; give one of them")
+    if request.live_bytes is not None and not any("live_bytes" in one.parameters for one in workloads):
+        raise Refusal("--live: it scales size tables, and there is none among what is to run")
     try:
         contenders = choices.contenders(
             request.against, [one.name for one in workloads], [*request.libraries, *request.variants])

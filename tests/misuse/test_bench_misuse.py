@@ -53,6 +53,7 @@ def run(monkeypatch, capsys):
     (["--time", "soon"], "--time soon: expected a duration, such as 30s, 2m or 1h"),
     (["--time", "0"], "--time 0: expected a duration"),
     (["--live", "much"], "--live much: expected a number of bytes, such as 64M"),
+    (["lifo-pair", "--live", "1M"], "--live: it scales size tables, and there is none"),
     (["--cpu", "a-b"], "expected numbers such as 0,2-3"),
     (["--cpu", "4095"], "processor 4095 is not one that this process may use"),
     (["--time", "2m", "--rounds", "5"], "--time and --rounds say two things"),

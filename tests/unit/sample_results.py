@@ -47,7 +47,7 @@ def ratio_of(series: list[float], base: list[float]) -> dict[str, Any]:
         low, high, confidence, verdict = math.exp(min(logs)), math.exp(max(logs)), None, "range only"
     return {
         "estimate": math.exp(middle), "low": low, "high": high, "confidence": confidence, "verdict": verdict,
-        "p": 0.001 if verdict in ("faster", "slower") else 0.4,
+        "p": None if confidence is None else 0.001 if verdict in ("faster", "slower") else 0.4,
     }
 
 

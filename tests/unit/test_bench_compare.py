@@ -133,7 +133,7 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(("factor", "spread", "arguments", "status", "words"), [
-    (1.10, 0.005, ["--fail-above", "3%"], 1, "slower by more than 3.0%: poolcore in lifo-pair"),
+    (1.10, 0.005, ["--fail-above", "3%"], 1, "slower by more than 3.0%:\n  poolcore in lifo-pair"),
     (1.00, 0.005, ["--fail-above", "200"], 0, "nothing is slower by more than 200.0%"),
     (1.03, 0.005, ["--fail-above", "3%"], 3, "inconclusive"),
     (1.00, 0.100, [], 3, "inconclusive"),

@@ -171,6 +171,27 @@ def test_few_rounds_are_a_range():
     assert "(range 0." in answer and answer.endswith("in 5 rounds, too few for an interval.")
 
 
+def test_too_few_rounds_for_any_verdict_are_told():
+    few = sample_results.result([sample_results.timed(1, "pair", "a pair", rounds=8)])
+    assert "8 rounds cannot call any of 10 ratios faster or slower" in html.page(few)
+    enough = sample_results.result([sample_results.timed(1, "pair", "a pair", rounds=20)])
+    assert "Too few rounds" not in html.page(enough)
+
+
+def test_a_replay_in_the_order_of_threads_shows_how_they_got_on():
+    result = sample_results.result([sample_results.timed(1, "pair", "a pair")])
+    assert "How the threads got on" not in html.page(result)
+    (comparison,) = result["comparisons"]
+    comparison["workload"]["trace"] = {"peak_live_bytes": 1_000_000}
+    comparison["contenders"][0]["threads"] = {
+        "makespan_ns": {"first": 5e6, "later": 4e6}, "cpu_ns": {"first": 9e6, "later": 8e6},
+        "waiting": {"first": 0.25, "later": 0.125}, "peak_live_bytes": 1_500_000}
+    page = re.sub("<[^>]*>", " ", html.page(result))
+    row = page[page.index("How the threads got on"):]
+    words = " ".join(row[row.index("poolcore"):].split())
+    assert words.startswith("poolcore first 5 ms 9 ms 25.0% 1.5 MB 1.50 later 4 ms 8 ms 12.5% ")
+
+
 def test_an_interrupted_run_says_so():
     result = sample_results.result([sample_results.timed(1, "pair", "a pair")], is_complete=False)
     assert "interrupted" in html.answer(result)
