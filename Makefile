@@ -21,7 +21,7 @@ check: .venv/test
 	$(BIN)/ruff check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint poolcore pybuf
 	$(BIN)/mypy
-	$(BIN)/python -P -m mypy.stubtest poolcore pybuf --allowlist .ci/stubtest.txt
+	$(BIN)/python -P -m mypy.stubtest poolcore pybuf --mypy-config-file pyproject.toml --allowlist .ci/stubtest.txt
 
 sanitize: .venv/test
 	$(BIN)/python tests/stress/sanitize.py

@@ -15,7 +15,7 @@ from pybuf.cli.options import INTERRUPTED, Request, manifest_of, measure, measur
 from pybuf.cli.refusal import Refusal
 
 DEFAULT_S = 120.0
-FILES = ("result.json", "report.html", "timeline.json", "replay.png")
+FILES = ("result.json", "report.html", "timeline.json", "pyperf.json", "latency.hlog", "replay.png")
 
 
 @click.command(short_help="Run workloads through poolcore and its peers.")

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pybuf.bench import choices, html, perfetto, processor, report, runner
+from pybuf.bench import choices, export, html, perfetto, processor, report, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.result import Result
 from pybuf.cli.refusal import Refusal
@@ -251,6 +251,14 @@ def _write(found: Result, directory: Path, is_whole: bool, notes: Console) -> No
         written += ["report.html", "timeline.json"]
     except ModuleNotFoundError as missing:
         notes.print(f"no report: it needs {missing.name}; install it with: pip install 'pybuf[bench]'", soft_wrap=True)
+    for name, write in (("pyperf.json", export.write_pyperf), ("latency.hlog", export.write_latencies)):
+        try:
+            write(found.as_dict(), directory / name)
+        except ModuleNotFoundError as missing:
+            library = (missing.name or "").partition(".")[0]
+            notes.print(f"no {name}: it needs {library}; install it with: pip install 'pybuf[bench]'", soft_wrap=True)
+        if (directory / name).exists():
+            written.append(name)
     if _has("matplotlib"):
         from pybuf.bench import chart
 

@@ -100,10 +100,20 @@ def test_without_its_libraries_the_command_says_in_one_line_what_to_install(tmp_
     ]
 
 
-def test_without_matplotlib_all_but_the_picture_is_written_and_it_says_what_to_install(tmp_path):
+@pytest.mark.parametrize(("module", "complaint", "absent"), [
+    ("matplotlib", "no picture: it needs matplotlib", "replay.png"),
+    ("plotly", "no report: it needs plotly", "report.html"),
+    ("pyperf", "no pyperf.json: it needs pyperf", "pyperf.json"),
+    ("hdrh", "no latency.hlog: it needs hdrh", "latency.hlog"),
+])
+def test_without_a_library_all_but_its_file_is_written_and_it_says_what_to_install(
+    tmp_path, module, complaint, absent
+):
     (tmp_path / "tiny.mtrace").write_text("= Start\n+ 0x10 0x20\n- 0x10\n")
-    done = without(tmp_path, "matplotlib", "replay", "tiny.mtrace", "--against", "glibc", "--rounds", "1", "-o", "out")
+    done = without(tmp_path, module, "replay", "tiny.mtrace", "--against", "glibc", "--rounds", "1", "-o", "out",
+                   "--metric", "time,latency")
     assert done.returncode == 0
-    assert "no picture: it needs matplotlib; install it with: pip install 'pybuf[bench]'" in done.stderr.splitlines()
-    assert {"manifest.json", "result.json", "rounds.jsonl"} <= {path.name for path in (tmp_path / "out").iterdir()}
-    assert not (tmp_path / "out" / "replay.png").exists()
+    assert f"{complaint}; install it with: pip install 'pybuf[bench]'" in done.stderr.splitlines()
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"manifest.json", "result.json", "rounds.jsonl"} <= written
+    assert absent not in written
