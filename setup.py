@@ -37,7 +37,10 @@ DOORS_FLAGS = ["--param", "inline-unit-growth=1000"]
 ENGINE = os.path.join("poolcore", "_pool.pyx")
 
 # The timed loops run on POSIX threads and clocks.
-POSIX_ONLY = {os.path.join("pybuf", "bench", name) for name in ("_loops.pyx", "_order.pyx", "_workloads.pyx")}
+POSIX_ONLY = {
+    os.path.join("pybuf", "bench", *name)
+    for name in (("ratios", "_loops.pyx"), ("_order.pyx",), ("_workloads.pyx",))
+}
 
 # Cython would make the classes whose members are Python's copyable, such as a Session: a copy is a second owner.
 DIRECTIVES = {

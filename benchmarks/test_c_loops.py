@@ -5,9 +5,9 @@ What all allocators are compared in is in test_workloads.py.
 
 import pytest
 
-from pybuf.bench import _loops
-from pybuf.bench.callees import callee
-from pybuf.bench.jobs import two_processors
+from pybuf.bench.ratios import _loops
+from pybuf.bench.ratios.callees import callee
+from pybuf.bench.ratios.jobs import two_processors
 
 PEERS = ("glibc", "mimalloc", "tcmalloc", "poolcore")
 OPERATIONS = 10_000  # pairs, replacements or blocks in one timed call

@@ -5,7 +5,7 @@ import random
 import pytest
 
 import poolcore
-from pybuf.bench._loops import NoOp
+from pybuf.bench.ratios._loops import NoOp
 
 SIZE = 1500
 

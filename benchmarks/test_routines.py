@@ -6,8 +6,8 @@ import pytest
 
 import pybuf
 from pybuf import windll
-from pybuf.bench import _loops, routine_jobs
-from pybuf.bench.callees import callee
+from pybuf.bench.ratios import _loops, routine_jobs
+from pybuf.bench.ratios.callees import callee
 
 SIZE = 1500
 OPERATIONS = 10_000  # pairs in one timed call

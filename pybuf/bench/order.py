@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from pybuf.bench import _order
 
 if TYPE_CHECKING:
-    from pybuf.bench.traces import Trace
+    from pybuf.bench.recordings.traces import Trace
 
 ORDERS = ("exact", "threads")
 #: Caches are cold and threads have parted after so long: a longer pause changes nothing but the time that it takes.

@@ -22,9 +22,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pybuf.bench import memray_trace, recording
-from pybuf.bench._records import Arrivals
-from pybuf.bench.records import RECORD_BYTES
+from pybuf.bench.recordings import memray_trace, recording
+from pybuf.bench.recordings._records import Arrivals
+from pybuf.bench.recordings.records import RECORD_BYTES
 
 #: The library that is preloaded; there is one on Linux.
 RECORDER = Path(__file__).with_name("recorder.so")

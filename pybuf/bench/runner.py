@@ -33,9 +33,9 @@ from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT, class_edges, describ
 from pybuf.bench.jsonfile import ForeignFileError
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.manifest import load as load_manifest
+from pybuf.bench.recordings.traces import FREE, SIZE_SHIFT, SLOT_SHIFT, Trace, default_path, read
 from pybuf.bench.result import Absent, Comparison, Latency, MeasuredWorkload, Memory, Result, Row, Threaded
 from pybuf.bench.statistics import FEWEST_ROUNDS
-from pybuf.bench.traces import FREE, SIZE_SHIFT, SLOT_SHIFT, Trace, default_path, read
 from pybuf.bench.workloads import WORKLOADS, Workload, draw
 
 PASSES = 6

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import poolcore
-from pybuf.bench import _tune, capture, rmm, sizes, traces, workloads
+from pybuf.bench import _tune, capture, sizes, workloads
+from pybuf.bench.recordings import rmm, traces
 
 ALIGNMENT = 16
 SLAB_BYTES = 1 << 16

@@ -9,8 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pybuf.bench import choices, cluster, report, runner
+from pybuf.bench import choices, cluster, runner
 from pybuf.bench.manifest import Manifest
+from pybuf.bench.reports import terminal
 from pybuf.cli.options import INTERRUPTED, Request, manifest_of, measure, measuring, show
 from pybuf.cli.refusal import Refusal
 
@@ -41,7 +42,7 @@ def bench(workload: tuple[str, ...], is_list: bool, address: str | None, **optio
         if request.is_json:
             click.echo(json.dumps(listed, indent=1))
         else:
-            report.print_listing(listed, report.console())
+            terminal.print_listing(listed, terminal.console())
         return
     try:
         workloads = choices.workloads(workload, request.live_bytes)

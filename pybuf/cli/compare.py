@@ -10,8 +10,9 @@ import click
 from rich.console import Console
 
 from pybuf.bench import compare as bench
-from pybuf.bench import report, result
+from pybuf.bench import result
 from pybuf.bench.jsonfile import ForeignFileError
+from pybuf.bench.reports import terminal
 from pybuf.cli.refusal import Refusal
 
 SLOWDOWN, INCONCLUSIVE = 1, 3
@@ -49,7 +50,7 @@ def compare(base: Path, new: Path, limit: float | None, is_anyway: bool) -> None
         outcome = bench.compare(old, other, is_anyway)
     except (ForeignFileError, bench.UnlikeError) as wrong:
         raise Refusal(str(wrong)) from None
-    report.print_outcome(outcome, limit, report.console())
+    terminal.print_outcome(outcome, limit, terminal.console())
     if limit is not None and outcome.slowdowns(limit):
         sys.exit(SLOWDOWN)
     if outcome.doubts(limit) if limit is not None else outcome.is_inconclusive:

@@ -15,8 +15,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pybuf.bench import choices, export, html, perfetto, processor, report, runner
+from pybuf.bench import choices, processor, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
+from pybuf.bench.reports import export, html, perfetto, terminal
 from pybuf.bench.result import Result
 from pybuf.cli.refusal import Refusal
 
@@ -228,7 +229,7 @@ def show(found: Result, request: Request, directory: Path | None, notes: Console
     if request.is_json:
         click.echo(found.as_json(), nl=False)
     else:
-        report.print_result(found, directory, report.console())
+        terminal.print_result(found, directory, terminal.console())
     if directory is not None and request.directory is not None:
         try:
             _write(found, directory, directory == request.directory, notes)
@@ -260,7 +261,7 @@ def _write(found: Result, directory: Path, is_whole: bool, notes: Console) -> No
         if (directory / name).exists():
             written.append(name)
     if _has("matplotlib"):
-        from pybuf.bench import chart
+        from pybuf.bench.reports import chart
 
         chart.write_chart(found, directory / "replay.png")
         written.append("replay.png")

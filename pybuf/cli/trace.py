@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pybuf.bench import records, traces
+from pybuf.bench.recordings import records, traces
 from pybuf.cli.refusal import Refusal
 
 #: Sizes of their own in the table of `info`; the rest is summed.

@@ -108,6 +108,6 @@ def _print(found: bench.Tuning, asked: int | None, console: Console) -> None:
 def _write(found: bench.Tuning, directory: Path) -> None:
     (directory / "tune.json").write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
     if importlib.util.find_spec("matplotlib") is not None:
-        from pybuf.bench import chart
+        from pybuf.bench.reports import chart
 
         chart.write_tuning(found, directory / "tune.png")

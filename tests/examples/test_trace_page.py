@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pybuf.bench import parquet, records, traces
+from pybuf.bench.recordings import parquet, records, traces
 
 PAGE = Path(__file__).parents[2] / "docs" / "trace-format.md"
 

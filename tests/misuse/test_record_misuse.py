@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pybuf.bench import traces
+from pybuf.bench.recordings import traces
 from pybuf.cli import main
 
 WORKERS = Path(__file__).parents[1] / "recordings" / "workers.pybuf.xz"

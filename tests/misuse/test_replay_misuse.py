@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pybuf.bench import traces
+from pybuf.bench.recordings import traces
 from pybuf.cli import main
 
 

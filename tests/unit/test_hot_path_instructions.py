@@ -2,7 +2,7 @@
 
 import pytest
 
-from pybuf.bench.instructions import instructions_per_pair
+from pybuf.bench.ratios.instructions import instructions_per_pair
 
 
 def test_pair_of_1500_bytes_takes_at_most_85_instructions():

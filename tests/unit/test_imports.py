@@ -35,7 +35,9 @@ LAYERS = (
     ("pybuf.network", "pybuf.ras", "pybuf.netapi", "pybuf.videoport", "pybuf.hdaudio"),
     ("pybuf.machine",),
     ("pybuf._doors", "pybuf._arguments"),
+    ("pybuf.bench.recordings",),
     ("pybuf.windll", "pybuf.emulators", "pybuf.interop", "pybuf.bench"),
+    ("pybuf.bench.reports", "pybuf.bench.ratios"),
     ("pybuf.cli",),
     ("pybuf", "pybuf.__main__"),
 )
@@ -128,8 +130,8 @@ def test_lines_of_every_kind_are_read(tmp_path):
     source = tmp_path / "sample.pyx"
     source.write_text('"""from a import b"""\nfrom poolcore._os cimport (  # why\n    os_lock,\n    os_unlock,\n)\n'
                       "cimport poolcore._types, cython\nimport poolcore.errors as errors\n"
-                      "def late():\n    from pybuf.bench import traces\n# import no\n")
-    assert imported(source) == {"poolcore._os", "poolcore._types", "poolcore.errors", "pybuf.bench.traces"}
+                      "def late():\n    from pybuf.bench.recordings import traces\n# import no\n")
+    assert imported(source) == {"poolcore._os", "poolcore._types", "poolcore.errors", "pybuf.bench.recordings.traces"}
 
 
 def loaded_by(statement: str) -> set[str]:
