@@ -27,17 +27,30 @@ Nothing here may be shared between Python threads.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID
 
 from pybuf.bench._replay cimport Calls, Lane, Place, loop
-
-cdef enum:
-    FREE = 1
-    REALLOCATE = 2
-    OPERATION_BITS = 3
-    SLOT_SHIFT = 2
-    SLOT_BITS = 0x3FFFFFF
-    SIZE_SHIFT = 28
+from pybuf.bench._threads cimport (
+    ACQUIRE,
+    RELAXED,
+    SEQUENTIAL,
+    Muster,
+    atomic_add,
+    atomic_load,
+    atomic_swap,
+    clock_ns,
+    muster_await,
+    muster_close,
+    muster_dismiss,
+    muster_open,
+    muster_report,
+    muster_run,
+    pthread_create,
+    pthread_join,
+    pthread_t,
+    thread_keep,
+)
+from pybuf.bench.recordings._word cimport FREE, OPERATION_BITS, REALLOCATE, SIZE_SHIFT, SLOT_BITS, SLOT_SHIFT
 
 cdef enum:
     WAIT = 0
@@ -321,27 +334,6 @@ cdef class Parting:
 
 # ---- gates ---------------------------------------------------------------------------------
 
-ctypedef void *(*thread_body)(void *) noexcept nogil
-
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_t:
-        pass
-    ctypedef struct pthread_mutex_t:
-        pass
-    ctypedef struct pthread_cond_t:
-        pass
-    int pthread_create(pthread_t *thread, void *attributes, thread_body body, void *argument)
-    int pthread_join(pthread_t thread, void **answer)
-    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes)
-    int pthread_mutex_lock(pthread_mutex_t *mutex)
-    int pthread_mutex_unlock(pthread_mutex_t *mutex)
-    int pthread_mutex_destroy(pthread_mutex_t *mutex)
-    int pthread_cond_init(pthread_cond_t *condition, void *attributes)
-    int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
-    int pthread_cond_broadcast(pthread_cond_t *condition)
-    int pthread_cond_destroy(pthread_cond_t *condition)
-    int sched_yield()
-
 # Where there is no futex a thread looks again every so often.
 cdef extern from * nogil:
     """
@@ -350,7 +342,6 @@ cdef extern from * nogil:
     #include <time.h>
     #ifdef __linux__
     #include <linux/futex.h>
-    #include <sched.h>
     #include <sys/prctl.h>
     #include <sys/syscall.h>
     #include <unistd.h>
@@ -364,14 +355,7 @@ cdef extern from * nogil:
         struct timespec when = {ns / 1000000000, ns % 1000000000};
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL)) {}
     }
-    static void strand_place(const int *cpus, int count) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        for (int number = 0; number < count; number++)
-            CPU_SET(cpus[number], &set);
-        sched_setaffinity(0, sizeof set, &set);
-        prctl(PR_SET_TIMERSLACK, 1);
-    }
+    static void sleep_exactly(void) { prctl(PR_SET_TIMERSLACK, 1); }
     #else
     static void gate_sleep(uint32_t *gate, uint32_t seen) {
         struct timespec often = {0, 50000};
@@ -387,7 +371,7 @@ cdef extern from * nogil:
         if (ns > 0)
             nanosleep(&rest, NULL);
     }
-    static void strand_place(const int *cpus, int count) { (void)cpus, (void)count; }
+    static void sleep_exactly(void) {}
     #endif
     #if defined(__x86_64__) || defined(__i386__)
     #define gate_relax() __builtin_ia32_pause()
@@ -400,23 +384,15 @@ cdef extern from * nogil:
     void gate_sleep(uint32_t *gate, uint32_t seen)
     void gate_wake(uint32_t *gate)
     void sleep_until(int64_t ns)
-    void strand_place(const int *cpus, int count)
+    void sleep_exactly()
     void gate_relax()
 
 cdef extern from * nogil:
-    int RELAXED "__ATOMIC_RELAXED"
-    int ACQUIRE "__ATOMIC_ACQUIRE"
-    int RELEASE "__ATOMIC_RELEASE"
-    int SEQUENTIAL "__ATOMIC_SEQ_CST"
     uint32_t gate_load "__atomic_load_n"(uint32_t *gate, int order)
     void gate_store "__atomic_store_n"(uint32_t *gate, uint32_t state, int order)
     uint32_t gate_exchange "__atomic_exchange_n"(uint32_t *gate, uint32_t state, int order)
     bint gate_swap "__atomic_compare_exchange_n"(
         uint32_t *gate, uint32_t *seen, uint32_t state, bint is_weak, int order, int order_of_failure)
-    uint64_t atomic_load "__atomic_load_n"(uint64_t *value, int order)
-    uint64_t atomic_add "__atomic_add_fetch"(uint64_t *value, uint64_t more, int order)
-    bint atomic_swap "__atomic_compare_exchange_n"(
-        uint64_t *value, uint64_t *seen, uint64_t new_value, bint is_weak, int order, int order_of_failure)
 
 cdef enum:
     ASLEEP = 1      # in a gate, below its number: somebody sleeps there
@@ -425,13 +401,7 @@ cdef enum:
     SPINS = 100     # looks at a gate before its thread sleeps: a few us
 
 cdef struct Shared:
-    pthread_mutex_t mutex
-    pthread_cond_t changed
-    uint64_t job            # number of the job; 0 before the first
-    uint64_t done           # strands that have finished it
-    uint64_t ready          # strands that have woken for it
-    uint64_t strands
-    bint is_over
+    Muster muster
     bint is_counting
     uint32_t is_failed
     uint32_t *gates         # of each slot
@@ -462,12 +432,6 @@ cdef struct Playing:        # what one thread plays, and how far it is
     int64_t waited_ns
     int64_t paused_ns
     int64_t busy_ns         # of the pauses, on the processor
-
-
-cdef inline int64_t clock_ns(int which) noexcept nogil:
-    cdef timespec now
-    clock_gettime(which, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
 cdef bint gate_pass(Shared *shared, uint32_t *gate, uint32_t number, int64_t *waited_ns) noexcept nogil:
@@ -598,28 +562,15 @@ cdef void *strand_body(void *argument) noexcept nogil:
     cdef Playing *playing = <Playing *>argument
     cdef Shared *shared = playing.shared
     cdef uint64_t seen = 0
-    if shared.cpu_count < <int>shared.strands:
-        strand_place(shared.cpus, shared.cpu_count)
+    if shared.cpu_count < <int>shared.muster.threads:
+        thread_keep(shared.cpus, shared.cpu_count)
     else:
-        strand_place(shared.cpus + playing.number, 1)
-    while True:
-        pthread_mutex_lock(&shared.mutex)
-        while shared.job == seen and not shared.is_over:
-            pthread_cond_wait(&shared.changed, &shared.mutex)
-        seen = shared.job
-        if shared.is_over:
-            pthread_mutex_unlock(&shared.mutex)
-            return NULL
-        pthread_mutex_unlock(&shared.mutex)
-        # All that were woken start together.
-        atomic_add(&shared.ready, 1, RELEASE)
-        while atomic_load(&shared.ready, ACQUIRE) < shared.strands:
-            sched_yield()
+        thread_keep(shared.cpus + playing.number, 1)
+    sleep_exactly()
+    while muster_await(&shared.muster, &seen):
         strand_play(playing)
-        pthread_mutex_lock(&shared.mutex)
-        shared.done += 1
-        pthread_cond_broadcast(&shared.changed)
-        pthread_mutex_unlock(&shared.mutex)
+        muster_report(&shared.muster)
+    return NULL
 
 
 cdef class Crew:
@@ -646,8 +597,7 @@ cdef class Crew:
         if not 1 <= len(lanes) <= THREAD_LIMIT or len(lanes) != len(points) or not cpus:
             raise ValueError(f"{len(lanes)} lanes, points of {len(points)}, {len(cpus)} processors: expected points "
                              f"for each of 1 to {THREAD_LIMIT} lanes, and a processor")
-        pthread_mutex_init(&self.shared.mutex, NULL)
-        pthread_cond_init(&self.shared.changed, NULL)
+        muster_open(&self.shared.muster)
         self.is_ready = True
         self.lanes, self.points = lanes, [memoryview(one) for one in points]
         self.shared.slots = slots
@@ -660,7 +610,7 @@ cdef class Crew:
         for number in range(<int>len(cpus)):
             self.shared.cpus[number] = cpus[number]
         self.shared.cpu_count = len(cpus)
-        self.shared.strands = len(lanes)
+        self.shared.muster.threads = len(lanes)
         for number in range(<int>len(lanes)):
             self.prepare(number, lanes[number], self.points[number])
         self.rewind()
@@ -696,8 +646,7 @@ cdef class Crew:
     def __dealloc__(self):
         if self.is_ready:
             self.end()
-            pthread_mutex_destroy(&self.shared.mutex)
-            pthread_cond_destroy(&self.shared.changed)
+            muster_close(&self.shared.muster)
         free(self.shared.gates)
         free(self.shared.sizes)
         free(self.shared.cpus)
@@ -706,10 +655,7 @@ cdef class Crew:
     cdef void end(self) noexcept:
         cdef int number
         with nogil:
-            pthread_mutex_lock(&self.shared.mutex)
-            self.shared.is_over = True
-            pthread_cond_broadcast(&self.shared.changed)
-            pthread_mutex_unlock(&self.shared.mutex)
+            muster_dismiss(&self.shared.muster)
             for number in range(self.made):
                 pthread_join(self.playing[number].thread, NULL)
         self.made = 0
@@ -727,7 +673,7 @@ cdef class Crew:
         memset(self.shared.sizes, 0, self.shared.slots * sizeof(uint64_t))
         self.shared.live = self.shared.peak = 0
         self.shared.is_failed = 0
-        for number in range(<int>self.shared.strands):
+        for number in range(<int>self.shared.muster.threads):
             lane, points = self.lanes[number], self.points[number]
             self.playing[number].word = lane.place.words
             self.playing[number].point = <const Point *>&points[0] if points.shape[0] else NULL
@@ -755,13 +701,7 @@ cdef class Crew:
                 raise IndexError(f"lane {number} is beyond word {stops[number]}")
         self.shared.is_counting = is_counting
         with nogil:
-            pthread_mutex_lock(&self.shared.mutex)
-            self.shared.ready = self.shared.done = 0
-            self.shared.job += 1
-            pthread_cond_broadcast(&self.shared.changed)
-            while self.shared.done < self.shared.strands:
-                pthread_cond_wait(&self.shared.changed, &self.shared.mutex)
-            pthread_mutex_unlock(&self.shared.mutex)
+            muster_run(&self.shared.muster)
         done = []
         for number in range(self.made):
             playing = self.playing + number

@@ -18,13 +18,24 @@ with it. ``full`` also knows zeroed and aligned allocations, and does what the c
 copying and freeing. ``latency`` is full with a look at the clock before and after each call. ``check`` is full
 and fills every block, and verifies it before it goes.
 
-A word is described in ``traces.py``; operation 3 is an allocation of zeroed bytes. Nothing here may be
+A word is described in ``traces.py``. Nothing here may be
 shared between threads, except as ``_workloads`` hands it from one to the other.
 """
 from array import array
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memset
+
+from pybuf.bench.recordings._word cimport (
+    ALLOCATE,
+    FREE,
+    OPERATION_BITS,
+    REALLOCATE,
+    SIZE_SHIFT,
+    SLOT_BITS,
+    SLOT_SHIFT,
+    ZEROED,
+)
 
 # The clock's own call: there is none in the C library of Windows.
 cdef extern from * nogil:
@@ -57,14 +68,6 @@ cdef extern from * nogil:
     unsigned replay_log2(uint64_t value)
 
 cdef enum:
-    ALLOCATE = 0
-    FREE = 1
-    REALLOCATE = 2
-    ZEROED = 3
-    OPERATION_BITS = 3
-    SLOT_SHIFT = 2
-    SLOT_BITS = 0x3FFFFFF
-    SIZE_SHIFT = 28
     PAGE_BYTES = 4096
     PLAIN_ALIGNMENT = 4     # log2 of what every allocation has anyway
     SCRATCH_BYTES = 1 << 26

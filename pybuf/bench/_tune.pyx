@@ -7,13 +7,9 @@ from array import array
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
+from pybuf.bench.recordings._word cimport FREE, OPERATION_BITS, REALLOCATE, SIZE_SHIFT, SLOT_BITS, SLOT_SHIFT
+
 cdef enum:
-    FREE = 1
-    REALLOCATE = 2
-    OPERATION_BITS = 3
-    SLOT_SHIFT = 2
-    SLOT_BITS = 0x3FFFFFF
-    SIZE_SHIFT = 28
     ALIGNMENT_SHIFT = 4
     SMALL_MAX = 1 << 16
     RUN_SHIFT = 16          # what has no size class takes whole slabs

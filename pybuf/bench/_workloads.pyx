@@ -7,18 +7,33 @@ words. The same seed gives the same words on every machine. Nothing here may be 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID
 
 from array import array
 
 from pybuf.bench._replay cimport Calls, Lane, Place, loop
+from pybuf.bench._threads cimport (
+    ACQUIRE,
+    RELEASE,
+    Muster,
+    atomic_load,
+    atomic_store,
+    clock_ns,
+    muster_await,
+    muster_close,
+    muster_dismiss,
+    muster_open,
+    muster_report,
+    muster_run,
+    pthread_create,
+    pthread_join,
+    pthread_t,
+    sched_yield,
+    thread_keep,
+)
+from pybuf.bench.recordings._word cimport ALLOCATE, FREE, SIZE_SHIFT, SLOT_LIMIT, SLOT_SHIFT
 
 cdef enum:
-    ALLOCATE = 0
-    FREE = 1
-    SLOT_SHIFT = 2
-    SIZE_SHIFT = 28
-    SLOT_LIMIT = 1 << 26
     WINDOW = 256            # steps of a table after which as many blocks of each size live as before
 
 
@@ -284,50 +299,6 @@ cdef class Drawing:
 
 # ---- threads -------------------------------------------------------------------------------
 
-ctypedef void *(*thread_body)(void *) noexcept nogil
-
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_t:
-        pass
-    ctypedef struct pthread_mutex_t:
-        pass
-    ctypedef struct pthread_cond_t:
-        pass
-    int pthread_create(pthread_t *thread, void *attributes, thread_body body, void *argument)
-    int pthread_join(pthread_t thread, void **answer)
-    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes)
-    int pthread_mutex_lock(pthread_mutex_t *mutex)
-    int pthread_mutex_unlock(pthread_mutex_t *mutex)
-    int pthread_mutex_destroy(pthread_mutex_t *mutex)
-    int pthread_cond_init(pthread_cond_t *condition, void *attributes)
-    int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
-    int pthread_cond_broadcast(pthread_cond_t *condition)
-    int pthread_cond_destroy(pthread_cond_t *condition)
-    int sched_yield()
-
-cdef extern from * nogil:
-    """
-    #ifdef __linux__
-    #include <sched.h>
-    static void team_pin(int cpu) {
-        cpu_set_t cpus;
-        CPU_ZERO(&cpus);
-        CPU_SET(cpu, &cpus);
-        sched_setaffinity(0, sizeof cpus, &cpus);
-    }
-    #else
-    static void team_pin(int cpu) { (void)cpu; }
-    #endif
-    """
-    void team_pin(int cpu)
-
-cdef extern from * nogil:
-    int ACQUIRE "__ATOMIC_ACQUIRE"
-    int RELEASE "__ATOMIC_RELEASE"
-    uint64_t atomic_load "__atomic_load_n"(uint64_t *value, int order)
-    void atomic_store "__atomic_store_n"(uint64_t *value, uint64_t new_value, int order)
-    uint64_t atomic_add "__atomic_add_fetch"(uint64_t *value, uint64_t more, int order)
-
 cdef enum:
     TEAM_LIMIT = 64
     PUBLISH = 16        # blocks that a producer hands over at once
@@ -345,19 +316,10 @@ cdef struct Link:       # between a producer and a consumer, each part on lines 
     uint64_t is_failed
     uint64_t padding_three[16]
 
-cdef struct Team_state:
-    pthread_mutex_t mutex
-    pthread_cond_t changed
-    uint64_t job            # number of the job; 0 before the first
-    uint64_t done           # workers that have finished it
-    uint64_t ready          # workers that have woken for it
-    uint64_t workers
-    bint is_over
-    Link link
-
 cdef struct Worker:
     pthread_t thread
-    Team_state *team
+    Muster *muster
+    Link *link
     int cpu
     Role role
     loop run
@@ -374,12 +336,6 @@ cdef struct Worker:
     int64_t cpu_ns
 
 
-cdef inline int64_t clock_ns(int which) noexcept nogil:
-    cdef timespec now
-    clock_gettime(which, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
-
-
 # Gives the processor up now and then: the other thread may be waiting for this one.
 cdef inline uint64_t spin(uint64_t spins) noexcept nogil:
     if spins % 256 == 255:
@@ -388,7 +344,7 @@ cdef inline uint64_t spin(uint64_t spins) noexcept nogil:
 
 
 cdef void produce(Worker *worker) noexcept nogil:
-    cdef Link *link = &worker.team.link
+    cdef Link *link = worker.link
     cdef uint64_t count = worker.end - worker.start
     cdef uint64_t number = 0
     cdef uint64_t consumed = 0
@@ -411,7 +367,7 @@ cdef void produce(Worker *worker) noexcept nogil:
 
 
 cdef void consume(Worker *worker) noexcept nogil:
-    cdef Link *link = &worker.team.link
+    cdef Link *link = worker.link
     cdef uint64_t count = worker.end - worker.start
     cdef uint64_t number = 0
     cdef uint64_t spins = 0
@@ -452,32 +408,17 @@ cdef void work(Worker *worker) noexcept nogil:
 
 cdef void *worker_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    cdef Team_state *team = worker.team
     cdef uint64_t seen = 0
-    team_pin(worker.cpu)
-    while True:
-        pthread_mutex_lock(&team.mutex)
-        while team.job == seen and not team.is_over:
-            pthread_cond_wait(&team.changed, &team.mutex)
-        seen = team.job
-        if team.is_over:
-            pthread_mutex_unlock(&team.mutex)
-            return NULL
-        pthread_mutex_unlock(&team.mutex)
-        # All that were woken start together.
-        atomic_add(&team.ready, 1, RELEASE)
-        while atomic_load(&team.ready, ACQUIRE) < team.workers:
-            sched_yield()
+    thread_keep(&worker.cpu, 1)
+    while muster_await(worker.muster, &seen):
         work(worker)
-        pthread_mutex_lock(&team.mutex)
-        team.done += 1
-        pthread_cond_broadcast(&team.changed)
-        pthread_mutex_unlock(&team.mutex)
+        muster_report(worker.muster)
+    return NULL
 
 
 cdef void *once_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    team_pin(worker.cpu)
+    thread_keep(&worker.cpu, 1)
     work(worker)
     return NULL
 
@@ -502,7 +443,8 @@ cdef class Team:
     RuntimeError when the system makes fewer. `close` ends them.
     """
 
-    cdef Team_state state
+    cdef Muster muster
+    cdef Link link
     cdef Worker workers[TEAM_LIMIT]
     cdef int made
     cdef bint is_ready
@@ -511,31 +453,26 @@ cdef class Team:
         cdef int number
         if not 1 <= len(cpus) <= TEAM_LIMIT:
             raise ValueError(f"{len(cpus)} threads: expected 1 to {TEAM_LIMIT}")
-        pthread_mutex_init(&self.state.mutex, NULL)
-        pthread_cond_init(&self.state.changed, NULL)
+        muster_open(&self.muster)
         self.is_ready = True
         for number in range(<int>len(cpus)):
-            self.workers[number].team = &self.state
+            self.workers[number].muster, self.workers[number].link = &self.muster, &self.link
             self.workers[number].cpu = cpus[number]
             if pthread_create(&self.workers[number].thread, NULL, worker_body, &self.workers[number]):
                 self.close()
                 raise RuntimeError(f"the system made {number} of {len(cpus)} threads")
             self.made += 1
-        self.state.workers = self.made
+        self.muster.threads = self.made
 
     def __dealloc__(self):
         if self.is_ready:
             self.end()
-            pthread_mutex_destroy(&self.state.mutex)
-            pthread_cond_destroy(&self.state.changed)
+            muster_close(&self.muster)
 
     cdef void end(self) noexcept:
         cdef int number
         with nogil:
-            pthread_mutex_lock(&self.state.mutex)
-            self.state.is_over = True
-            pthread_cond_broadcast(&self.state.changed)
-            pthread_mutex_unlock(&self.state.mutex)
+            muster_dismiss(&self.muster)
             for number in range(self.made):
                 pthread_join(self.workers[number].thread, NULL)
         self.made = 0
@@ -548,19 +485,12 @@ cdef class Team:
         cdef int number
         if len(parts) != self.made:
             raise ValueError(f"{len(parts)} parts for {self.made} threads")
+        self.link.produced = self.link.consumed = self.link.is_failed = 0
         with nogil:
-            pthread_mutex_lock(&self.state.mutex)
-            self.state.ready = self.state.done = 0
-            self.state.link.produced = self.state.link.consumed = self.state.link.is_failed = 0
-            self.state.job += 1
-            pthread_cond_broadcast(&self.state.changed)
-            while self.state.done < self.state.workers:
-                pthread_cond_wait(&self.state.changed, &self.state.mutex)
-            pthread_mutex_unlock(&self.state.mutex)
+            muster_run(&self.muster)
         stopped = []
         for number in range(self.made):
-            lane = <Lane>parts[number][0]
-            stopped.append(self.workers[number].stopped - (<Lane>lane).place.words)
+            stopped.append(self.workers[number].stopped - self.workers[number].place.words)
         return stopped, times_of(self.workers, self.made)
 
     def play(self, list parts, str kind, str touch, uint64_t repeats=1):

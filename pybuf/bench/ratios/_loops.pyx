@@ -20,42 +20,22 @@ Objects of this module are not to be shared between Python threads.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free as libc_free, malloc as libc_malloc
 from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID
 
-ctypedef void *(*thread_body)(void *) noexcept nogil
-
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_t:
-        pass
-    int pthread_create(pthread_t *thread, void *attributes, thread_body body, void *argument)
-    int pthread_join(pthread_t thread, void **answer)
-    int sched_yield()
-
-# Two threads are kept on two processors, where the system lets a thread be kept: the scheduler would
-# leave them on one for longer than a run takes.
-cdef extern from * nogil:
-    """
-    #ifdef __linux__
-    #include <sched.h>
-    static void thread_pin(int cpu) {
-        cpu_set_t cpus;
-        CPU_ZERO(&cpus);
-        CPU_SET(cpu, &cpus);
-        sched_setaffinity(0, sizeof cpus, &cpus);
-    }
-    #else
-    static void thread_pin(int cpu) { (void)cpu; }
-    #endif
-    """
-    void thread_pin(int cpu)
-
-# The compiler's own functions: the ring between two threads needs no more.
-cdef extern from * nogil:
-    int ACQUIRE "__ATOMIC_ACQUIRE"
-    int RELEASE "__ATOMIC_RELEASE"
-    uint64_t atomic_load "__atomic_load_n"(uint64_t *value, int order)
-    void atomic_store "__atomic_store_n"(uint64_t *value, uint64_t new_value, int order)
-    uint64_t atomic_add "__atomic_add_fetch"(uint64_t *value, uint64_t more, int order)
+from pybuf.bench._threads cimport (
+    ACQUIRE,
+    RELEASE,
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    clock_ns,
+    pthread_create,
+    pthread_join,
+    pthread_t,
+    sched_yield,
+    thread_body,
+    thread_keep,
+)
 
 cdef extern from "floors.h" nogil:
     struct floor_pool:
@@ -194,12 +174,6 @@ def floor(str name, size_t size, size_t capacity_bytes=1 << 28):
 ctypedef struct Clock:
     int64_t wall_ns
     int64_t cpu_ns
-
-
-cdef inline int64_t clock_ns(int which) noexcept nogil:
-    cdef timespec now
-    clock_gettime(which, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
 # The slow system call for processor time stays outside the wall interval.
@@ -609,7 +583,7 @@ cdef void pools_work(Worker *worker, Calls *calls) noexcept nogil:
 
 cdef void *pools_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    thread_pin(worker.cpu)
+    thread_keep(&worker.cpu, 1)
     if worker.is_pooled:
         pools_work(worker, &worker.pooled[0])
     else:
@@ -665,7 +639,7 @@ cdef void consume(Worker *worker, Calls *calls) noexcept nogil:
 
 cdef void *producer_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    thread_pin(worker.cpu)
+    thread_keep(&worker.cpu, 1)
     if gate_pass(worker):
         worker_start(worker)
         if worker.is_pooled:
@@ -678,7 +652,7 @@ cdef void *producer_body(void *argument) noexcept nogil:
 
 cdef void *consumer_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
-    thread_pin(worker.cpu)
+    thread_keep(&worker.cpu, 1)
     if gate_pass(worker):
         worker_start(worker)
         if worker.is_pooled:
@@ -692,7 +666,7 @@ cdef void *consumer_body(void *argument) noexcept nogil:
 cdef void *first_body(void *argument) noexcept nogil:
     cdef Worker *worker = <Worker *>argument
     cdef uint8_t *block
-    thread_pin(worker.cpu)
+    thread_keep(&worker.cpu, 1)
     if not gate_pass(worker):
         return NULL
     worker_start(worker)

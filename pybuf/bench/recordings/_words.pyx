@@ -21,14 +21,12 @@ from pybuf.bench.recordings._records cimport (
     table_remove,
     table_start,
 )
+from pybuf.bench.recordings._word cimport ALLOCATE as WORD_ALLOCATE
+from pybuf.bench.recordings._word cimport FREE as WORD_FREE
+from pybuf.bench.recordings._word cimport REALLOCATE as WORD_REALLOCATE
+from pybuf.bench.recordings._word cimport SIZE_SHIFT, SLOT_LIMIT, SLOT_SHIFT
 
 cdef enum:
-    WORD_ALLOCATE = 0
-    WORD_FREE = 1
-    WORD_REALLOCATE = 2
-    SLOT_SHIFT = 2
-    SIZE_SHIFT = 28
-    SLOT_LIMIT = 1 << 26
     THREAD_LIMIT = 1 << 16
     FILE_WORDS = 1 << 15    # words that wait to be written
 
