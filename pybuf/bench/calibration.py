@@ -23,8 +23,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pybuf.bench import runner
+from pybuf.bench import runner, tasks
 from pybuf.bench.contenders import BASE, describe
+from pybuf.bench.journal import RunError
 from pybuf.bench.jsonfile import write_json
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.statistics import EQUAL, FEWEST_ROUNDS, INCONCLUSIVE, SLOWER
@@ -111,13 +112,13 @@ def parts(trace: Path) -> list[Part]:
 
 def estimate_s(part: Part, runs: int, rounds: int | None = None) -> float:
     """Seconds that a part takes, roughly, on a quiet machine."""
-    one = runner.plan(part.manifest(0, 1 if part.is_planted else None, rounds)).estimate_s
+    one = tasks.plan(part.manifest(0, 1 if part.is_planted else None, rounds)).estimate_s
     return one * (runs + sum(times for _, times in CALIBRATION) * part.is_planted)
 
 
-def compare(plan: runner.Plan, seed: int) -> Run:
+def compare(plan: tasks.Plan, seed: int) -> Run:
     """Run one comparison. Raises KeyboardInterrupt when it was ended early, UnusableError when it has no figures."""
-    plan = runner.Plan(replace(plan.manifest, seed=seed), plan.tasks)
+    plan = replace(plan, manifest=replace(plan.manifest, seed=seed))
     result = runner.run(plan, None, lambda words, share: None)
     if not result.is_complete:
         raise KeyboardInterrupt
@@ -141,7 +142,7 @@ def calibrate(part: Part, seed: int, say: Say, rounds: int | None = None) -> int
     work = FIRST_WORK
     last_work, last = 0, 1.0
     for step, (aim, times) in enumerate(CALIBRATION):
-        run = compare(runner.plan(part.manifest(0, work, times * (rounds or part.rounds))), CALIBRATING + seed + step)
+        run = compare(tasks.plan(part.manifest(0, work, times * (rounds or part.rounds))), CALIBRATING + seed + step)
         say(f"  {work} units of work on every 64th call: {run.estimate - 1:+.1%}, "
             f"99 % from {run.low - 1:+.1%} to {run.high - 1:+.1%}")
         if run.estimate <= 1:
@@ -173,7 +174,7 @@ def take(part: Part, seed: int, count: int, say: Say, rounds: int | None = None)
     try:
         if part.is_planted:
             work = calibrate(part, seed, say, rounds)
-        plan = runner.plan(part.manifest(seed, work, rounds))
+        plan = tasks.plan(part.manifest(seed, work, rounds))
         for number in range(count):
             runs.append(compare(plan, seed + number))
             last = runs[-1]
@@ -247,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
                 write_json(options.file, {"command": command, "seed": options.seed, "parts": found})
             if not found[-1]["is_complete"]:
                 return INTERRUPTED
-    except (UnusableError, ValueError, runner.RunError) as wrong:
+    except (UnusableError, ValueError, RunError) as wrong:
         print(f"{parser.prog}: {wrong}", file=sys.stderr)
         return 2
     except OSError as failure:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pybuf.bench.analysis import EMPTY, OURS
-from pybuf.bench.contenders import BASE, CONTENDERS, variant_name
+from pybuf.bench.contenders import BASE, CONTENDERS, describe, look_python, variant_name
 from pybuf.bench.contenders import variants as variants_of
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload
-from pybuf.bench.runner import SAME, SHIPPED
+from pybuf.bench.tasks import SAME, SHIPPED
+from pybuf.bench.trials import look
 from pybuf.bench.workloads import DEFAULTS, WORKLOADS, parsed
 
 
@@ -97,3 +99,21 @@ def digest(path: Path) -> str | None:
     except OSError:
         return None
     return found.hexdigest()
+
+
+def listing(more: Sequence[ChosenContender] = ()) -> dict[str, Any]:
+    """What there is: workloads, and each contender with its version and origin, or why it is missing."""
+    contenders = []
+    for entry in (*map(ChosenContender, CONTENDERS), *more):
+        package = CONTENDERS[entry.name].package if entry.name in CONTENDERS else None
+        contenders.append({"name": entry.name, "what": describe(entry.as_order()), "package": package, **look(entry)})
+    known = {entry["name"] for entry in contenders}
+    for name in dict.fromkeys(name for one in WORKLOADS.values() for name in one.contenders if name not in known):
+        contenders.append({"name": name, "what": "buffers in Python", "package": None, **look_python(name)})
+    workloads = [
+        {"name": one.name, "what": one.what, "is_default": one.is_default,
+         "metrics": [metric for metric in one.metrics if metric != "check"],
+         "contenders": list(one.contenders), "parameters": one.parameters}
+        for one in WORKLOADS.values()
+    ]
+    return {"workloads": workloads, "contenders": contenders}

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from pybuf.bench import analysis, choices, fingerprint, runner
+from pybuf.bench.journal import JOURNAL, Journal, RunError
 from pybuf.bench.jsonfile import decode
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.result import Result
+from pybuf.bench.tasks import SHIPPED, Plan, plan
 
 #: Seconds to wait for the scheduler's answer, and for a worker to come.
 CONNECTING_S = 5
@@ -37,7 +39,7 @@ FILES = ("table", "capture")
 Say = Callable[[str], object]
 
 
-class ClusterError(runner.RunError):
+class ClusterError(RunError):
     """The cluster cannot be used, or failed; the text is one line that says why and what to do."""
 
 
@@ -50,16 +52,16 @@ class Unit:
     manifest: Manifest
 
 
-def units(plan: runner.Plan) -> list[Unit]:
+def units(whole: Plan) -> list[Unit]:
     """The comparisons of a plan, each with its share of the time."""
-    manifest = plan.manifest
-    time_s = None if manifest.time_s is None else manifest.time_s / len(plan.tasks)
+    manifest = whole.manifest
+    time_s = None if manifest.time_s is None else manifest.time_s / len(whole.tasks)
     contenders = [_absolute_contender(one) for one in manifest.contenders]
     return [
         Unit(place, task.id, replace(
             manifest, workloads=[_absolute_workload(task.chosen)], threads=[task.threads], metrics=[task.metric],
             time_s=time_s, contenders=contenders))
-        for place, task in enumerate(plan.tasks)
+        for place, task in enumerate(whole.tasks)
     ]
 
 
@@ -73,7 +75,7 @@ def _absolute_workload(chosen: ChosenWorkload) -> ChosenWorkload:
         for key, value in chosen.parameters.items()
     }
     trace = chosen.trace
-    if trace is not None and trace != runner.SHIPPED:
+    if trace is not None and trace != SHIPPED:
         trace = str(Path(trace).resolve())
     return replace(chosen, parameters=parameters, trace=trace)
 
@@ -92,9 +94,9 @@ def run_unit(given: dict[str, Any]) -> dict[str, Any]:
             if chosen.digest is not None and chosen.trace is not None and choices.digest(Path(chosen.trace)) != (
                 chosen.digest
             ):
-                raise runner.RunError(f"{chosen.trace}: is not on the worker, or is another file there; copy it to it")
-        return runner.run(runner.plan(manifest), None, _stop_if_called_off()).as_dict()
-    except (ValueError, runner.RunError) as wrong:
+                raise RunError(f"{chosen.trace}: is not on the worker, or is another file there; copy it to it")
+        return runner.run(plan(manifest), None, _stop_if_called_off()).as_dict()
+    except (ValueError, RunError) as wrong:
         return {"refused": str(wrong)}
 
 
@@ -151,15 +153,15 @@ def _one_at_a_time() -> Any:
     return type("OneAtATime", (_distributed().WorkerPlugin,), {"name": RESOURCE, "setup": setup})()
 
 
-def run(address: str, plan: runner.Plan, directory: Path | None, say: Say) -> list[Result]:
+def run(address: str, whole: Plan, directory: Path | None, say: Say) -> list[Result]:
     """Run a plan on the cluster at ``address``; answers a result for each kind of machine, most comparisons first.
 
     Finished comparisons are kept in the journal of ``directory``, and are not run again by the next call.
     KeyboardInterrupt ends it early: the results then are not complete. Raises ClusterError, one line, when there is
     no scheduler or no worker, or when a comparison cannot be run.
     """
-    every = units(plan)
-    journal = runner.Journal(None if directory is None else directory / "rounds.jsonl")
+    every = units(whole)
+    journal = Journal(None if directory is None else directory / JOURNAL)
     try:
         found = {
             line["unit"]: decode(Result, line["result"]) for line in journal.lines if "unit" in line
@@ -175,7 +177,7 @@ def run(address: str, plan: runner.Plan, directory: Path | None, say: Say) -> li
                         say(f"{unit.id}: done, {len(found)} of {len(every)}")
                 except KeyboardInterrupt:
                     is_complete = False
-        return merged(plan.manifest, every, found, is_complete)
+        return merged(whole.manifest, every, found, is_complete)
     finally:
         journal.close()
 

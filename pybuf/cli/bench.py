@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 from rich.console import Console
 
-from pybuf.bench import choices, cluster, runner
+from pybuf.bench import choices, cluster, journal
 from pybuf.bench.manifest import Manifest
 from pybuf.bench.reports import terminal
-from pybuf.cli.options import INTERRUPTED, Request, manifest_of, measure, measuring, show
+from pybuf.cli.options import Request, begun, end_early, manifest_of, measure, measuring, show
 from pybuf.cli.refusal import Refusal
 
 DEFAULT_S = 120.0
@@ -38,7 +37,7 @@ def bench(workload: tuple[str, ...], is_list: bool, address: str | None, **optio
     """
     request = Request(**options)
     if is_list:
-        listed = runner.listing([*request.libraries, *request.variants])
+        listed = choices.listing([*request.libraries, *request.variants])
         if request.is_json:
             click.echo(json.dumps(listed, indent=1))
         else:
@@ -62,16 +61,13 @@ def _measure_on(address: str, manifest: Manifest, request: Request, what: str) -
     def say(words: str) -> None:
         notes.print(words, soft_wrap=True)
 
+    plan, _ = begun(manifest, request)
+    count = len(plan.tasks)
+    say(f"{what}, {count} comparison{'s' * (count > 1)}, {len(manifest.contenders)} contenders: "
+        f"about {max(plan.estimate_s, 1):.0f} s, divided among the workers")
     try:
-        plan = runner.plan(manifest)
-        if request.directory is not None:
-            manifest, _ = runner.begin(manifest, request.directory, request.seed is not None)
-            plan = runner.Plan(manifest, plan.tasks)
-        count = len(plan.tasks)
-        say(f"{what}, {count} comparison{'s' * (count > 1)}, {len(manifest.contenders)} contenders: "
-            f"about {max(plan.estimate_s, 1):.0f} s, divided among the workers")
         results = cluster.run(address, plan, request.directory, say)
-    except (ValueError, runner.RunError) as wrong:
+    except journal.RunError as wrong:
         raise Refusal(str(wrong)) from None
     if len(results) > 1:
         say(f"{len(results)} kinds of machines: their figures are not merged, each kind has a result of its own")
@@ -89,10 +85,7 @@ def _measure_on(address: str, manifest: Manifest, request: Request, what: str) -
         show(found, request, directory, notes)
     is_complete = len(results) > 0 and all(found.is_complete for found in results)
     if is_complete and len(results) > 1 and request.directory is not None:
-        runner.end(request.directory)
+        journal.end(request.directory)
     if not is_complete:
         done = sum(len(found.comparisons) for found in results)
-        kept = "without -o DIR they are lost" if request.directory is None else (
-            f"they are kept in {request.directory}, and the same command goes on from there")
-        say(f"interrupted after {done} of {len(plan.tasks)} comparisons: {kept}")
-        sys.exit(INTERRUPTED)
+        end_early(f"{done} of {count} comparisons", request, notes)

@@ -7,18 +7,19 @@ import random
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pybuf.bench import choices, processor, runner
+from pybuf.bench import choices, journal, processor, runner
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.reports import export, html, perfetto, terminal
 from pybuf.bench.result import Result
+from pybuf.bench.tasks import Plan, plan
 from pybuf.cli.refusal import Refusal
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,6 +28,7 @@ INTERRUPTED = 130
 #: Of the workloads that run with any number.
 THREADS_MAX = 64
 METRICS = ("time", "latency", "memory")
+QUICK_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def manifest_of(
     except ValueError as wrong:
         raise Refusal(f"--against: {wrong}") from None
     if request.rounds is None:
-        time_s = request.time_s or (runner.QUICK_S if request.is_quick else time_s)
+        time_s = request.time_s or (QUICK_S if request.is_quick else time_s)
     return Manifest(
         kind=kind,
         command=["pybuf", *sys.argv[1:]],
@@ -190,35 +192,48 @@ def manifest_of(
 def measure(manifest: Manifest, request: Request, what: str) -> None:
     """Run a manifest, show what it found, and write the files. ``what`` is said of it beside its duration."""
     notes = Console(stderr=True, highlight=False, markup=False)
-    is_resumed = False
-    try:
-        plan = runner.plan(manifest)
-        if request.directory is not None:
-            manifest, is_resumed = runner.begin(manifest, request.directory, request.seed is not None)
-            plan = runner.Plan(manifest, plan.tasks)
-    except (ValueError, runner.RunError) as wrong:
-        raise Refusal(str(wrong)) from None
+    planned, is_resumed = begun(manifest, request)
     rounds = "" if manifest.rounds is None else f", {manifest.rounds} round{'s' * (manifest.rounds > 1)}"
     count = len(manifest.contenders)
-    notes.print(f"{what}, {count} contenders{rounds}: about {max(plan.estimate_s, 1):.0f} s", soft_wrap=True)
+    notes.print(f"{what}, {count} contenders{rounds}: about {max(planned.estimate_s, 1):.0f} s", soft_wrap=True)
     if is_resumed:
         notes.print(f"going on with the rounds in {request.directory}", soft_wrap=True)
-    if plan.few_rounds:
+    if planned.few_rounds:
         notes.print(
-            f"about {plan.few_rounds} rounds will fit, and with fewer than 8 there are ranges but no intervals; "
+            f"about {planned.few_rounds} rounds will fit, and with fewer than 8 there are ranges but no intervals; "
             "--rounds 8 or a longer --time gives them", soft_wrap=True)
     try:
-        found = _run(plan, request.directory, notes)
-    except runner.RunError as wrong:
+        found = _run(planned, request.directory, notes)
+    except journal.RunError as wrong:
         raise Refusal(str(wrong)) from None
     show(found, request, request.directory, notes)
     if not found.is_complete:
-        kept = "without -o DIR they are lost"
-        if request.directory is not None:
-            kept = f"they are kept in {request.directory}, and the same command goes on from there"
         done = sum(one.rounds for one in found.comparisons)
-        notes.print(f"interrupted after {done} round{'s' * (done != 1)}: {kept}", soft_wrap=True)
-        sys.exit(INTERRUPTED)
+        end_early(f"{done} round{'s' * (done != 1)}", request, notes)
+
+
+def begun(manifest: Manifest, request: Request) -> tuple[Plan, bool]:
+    """The plan of a manifest, its directory prepared; and whether it goes on with an unfinished run, whose seed it has.
+
+    Raises Refusal for what cannot be run, and for a directory that cannot be had.
+    """
+    try:
+        planned = plan(manifest)
+        if request.directory is None:
+            return planned, False
+        manifest, is_resumed = journal.begin(manifest, request.directory, request.seed is not None)
+    except (ValueError, journal.RunError) as wrong:
+        raise Refusal(str(wrong)) from None
+    return replace(planned, manifest=manifest), is_resumed
+
+
+def end_early(done: str, request: Request, notes: Console) -> NoReturn:
+    """Say after what a run was interrupted and whether that is kept, and exit with the status of an interrupted one."""
+    kept = "without -o DIR they are lost"
+    if request.directory is not None:
+        kept = f"they are kept in {request.directory}, and the same command goes on from there"
+    notes.print(f"interrupted after {done}: {kept}", soft_wrap=True)
+    sys.exit(INTERRUPTED)
 
 
 def show(found: Result, request: Request, directory: Path | None, notes: Console) -> None:
@@ -236,13 +251,13 @@ def show(found: Result, request: Request, directory: Path | None, notes: Console
         except OSError as failure:
             raise Refusal(
                 f"{failure.filename or directory}: {failure.strerror}; the rounds are kept in "
-                f"{request.directory / 'rounds.jsonl'}: make room, and the same command writes the rest"
+                f"{request.directory / journal.JOURNAL}: make room, and the same command writes the rest"
             ) from None
 
 
 def _write(found: Result, directory: Path, is_whole: bool, notes: Console) -> None:
     if is_whole:
-        runner.write(found, directory)
+        journal.write(found, directory)
     else:
         found.save(directory / "result.json")
     written = ["result.json"]
@@ -277,7 +292,7 @@ def _has(library: str) -> bool:
         return False
 
 
-def _run(plan: runner.Plan, directory: Path | None, notes: Console) -> Result:
+def _run(planned: Plan, directory: Path | None, notes: Console) -> Result:
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
         console=notes, transient=True, auto_refresh=False, disable=not notes.is_terminal,
@@ -292,4 +307,4 @@ def _run(plan: runner.Plan, directory: Path | None, notes: Console) -> Result:
             bar.update(task, completed=share, description=what)
             bar.refresh()
 
-        return runner.run(plan, directory, advance)
+        return runner.run(planned, directory, advance)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pybuf.bench import _planted, calibration, contenders, runner
+from pybuf.bench import _planted, calibration, contenders, runner, tasks
 from pybuf.bench.contenders import ContenderMissingError
 
 TINY = b"= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n< 0x10\n> 0x30 0x400\n- 0x20\n- 0x30\n= End\n"
@@ -67,8 +67,8 @@ def test_a_planted_contender_is_labelled_and_so_is_what_it_is_compared_with():
 
 def test_the_base_of_a_planted_run_is_run_again_behind_its_wrapper():
     part = calibration.parts(Path("t"))[1]
-    (task,) = runner.plan(part.manifest(1, 19)).tasks
-    again = [one.as_order() for one in task.contenders if one.name == runner.SAME]
+    (task,) = tasks.plan(part.manifest(1, 19)).tasks
+    again = [one.as_order() for one in task.contenders if one.name == tasks.SAME]
     assert again == [{"name": "A/A", "same_as": "glibc", "work": 0}]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import distributed
 import pytest
 
-from pybuf.bench import choices, cluster, runner
+from pybuf.bench import choices, cluster, journal, runner, tasks
 from pybuf.bench.manifest import ChosenContender, Manifest
 from pybuf.bench.result import load
 from pybuf.cli import main
@@ -80,7 +80,7 @@ def a_plan(*workloads, rounds=8, **changed):
         "contenders": [ChosenContender(name) for name in ("poolcore", "glibc", "empty")],
         "workloads": choices.workloads(workloads), "metrics": ["time"],
     }
-    return runner.plan(Manifest(**{**given, **changed}))
+    return tasks.plan(Manifest(**{**given, **changed}))
 
 
 SWEEP = [f"{name}:events=4000" for name in ("lifo-pair", "fifo", "random", "batch")]
@@ -178,7 +178,7 @@ def test_a_unit_is_one_comparison_with_a_share_of_the_time_and_whole_paths(monke
     found = cluster.units(plan)
     assert [unit.id for unit in found] == [task.id for task in plan.tasks]
     for unit in found:
-        (task,) = runner.plan(unit.manifest).tasks
+        (task,) = tasks.plan(unit.manifest).tasks
         assert task.id == unit.id
         assert unit.manifest.time_s == 80 / len(found)
     assert {unit.manifest.workloads[0].trace for unit in found} == {None, str(tmp_path / "t.mtrace")}
@@ -188,7 +188,7 @@ def results_of(plan):
     """What a worker answers for each unit, without a worker."""
     found = {}
     for unit in cluster.units(plan):
-        found[unit.place] = runner.run(runner.plan(unit.manifest), None, lambda words, share: None)
+        found[unit.place] = runner.run(tasks.plan(unit.manifest), None, lambda words, share: None)
     return found
 
 
@@ -234,7 +234,7 @@ def test_a_trace_that_is_another_file_on_the_worker_is_refused(monkeypatch, tmp_
 
 def test_a_cluster_without_workers_is_told(scheduler, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECTING_S", 0.5)
-    with pytest.raises(runner.RunError, match="has no workers; start one with: dask worker tcp://"):
+    with pytest.raises(journal.RunError, match="has no workers; start one with: dask worker tcp://"):
         cluster.run(scheduler, a_plan(SWEEP[0]), None, lambda words: None)
 
 
@@ -254,7 +254,7 @@ def test_a_trial_dies_with_its_worker_and_the_loss_of_the_last_worker_is_told(sc
     killer = threading.Thread(target=kill)
     killer.start()
     long = a_plan("lifo-pair:events=16G", contenders=[ChosenContender("glibc")])
-    with pytest.raises(runner.RunError, match="all workers are lost"):
+    with pytest.raises(journal.RunError, match="all workers are lost"):
         cluster.run(scheduler, long, None, lambda words: None)
     killer.join()
     assert left
@@ -291,7 +291,7 @@ def test_the_command_writes_one_result_as_a_run_at_home_does(workers, pybuf, tmp
     found = load(out)
     assert (found.is_complete, len(found.comparisons)) == (True, 2)
     assert (out / "report.html").exists()
-    assert (out / "rounds.jsonl").read_bytes().endswith(runner.ENDED)
+    assert (out / "rounds.jsonl").read_bytes().endswith(journal.ENDED)
     assert found.manifest.command[-4:] == ["--cluster", workers.address, "-o", str(out)]
 
 

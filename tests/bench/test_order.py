@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pybuf.bench import _order, _replay, order, runner
+from pybuf.bench import _order, _replay, order, trials
 from pybuf.bench.recordings import records, traces
 from pybuf.bench.recordings.records import ALLOCATE, FREE, REALLOCATE_FROM, REALLOCATE_TO
 
@@ -378,7 +378,7 @@ def test_points_that_are_none_are_refused():
 # ---- trials
 
 def trial(path, contender, metric="time", threads=5):
-    return runner.ask({
+    return trials.ask({
         "workload": "trace", "parameters": {}, "contenders": [{"name": contender}], "metric": metric, "touch": "line",
         "threads": threads, "passes": 2, "rounds": 1, "cpus": [0], "offset": 16, "seed": 1, "layout": path}, 0)
 

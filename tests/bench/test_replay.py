@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pybuf.bench import processor, runner
+from pybuf.bench import processor, rounds, runner, tasks, trials
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload
 from pybuf.bench.recordings import traces
 from pybuf.cli import main
@@ -191,7 +191,7 @@ def test_every_trace_is_reported_and_the_leads_meet_in_a_geometric_mean(run, tin
     assert lead["geometric_mean"] == pytest.approx((lead["ratios"]["tiny"] * lead["ratios"]["other"]) ** 0.5)
 
 
-def scripted(monkeypatch, times, rounds):
+def scripted(monkeypatch, times, count):
     """A task of one trace whose trials of ours and glibc answer these wall and processor times in turn."""
     answers = iter(times)
 
@@ -201,17 +201,17 @@ def scripted(monkeypatch, times, rounds):
         measured = {"wall_ns": [wall] * 6, "cpu_ns": [cpu] * 6, "operations": 2}
         return {"origins": {}, "rounds": [{entry["name"]: measured}]}
 
-    monkeypatch.setattr(runner, "ask", answer)
+    monkeypatch.setattr(trials, "ask", answer)
     trace = traces.parse([b"= Start", b"+ 0x1 0x1000", b"- 0x1"], "t")
-    task = runner.Task(
-        "t, time", "t", runner.TRACE, ChosenWorkload("trace"), "time", 1, "line",
+    task = tasks.Task(
+        "t, time", "t", tasks.TRACE, ChosenWorkload("trace"), "time", 1, "line",
         [ChosenContender("poolcore"), ChosenContender("glibc")], ["first", "later"], trace)
-    trials = runner._Trials(task, 0, [0])
-    monkeypatch.setattr(trials, "draw", lambda number: InOrder())
-    one = runner._Progressing(trials, rounds)
+    its = trials.Trials(task, 0, [0])
+    monkeypatch.setattr(its, "draw", lambda number: InOrder())
+    one = runner._Progressing(its, count)
     while not one.is_finished:
         one.take(one.step())
-    return runner._comparison(one)
+    return rounds.comparison(one.trials, one.rounds, one.repeated, one.disturbed)
 
 
 class InOrder:
@@ -225,19 +225,19 @@ class InOrder:
 
 
 def test_a_round_on_a_shared_processor_is_repeated_as_a_whole(monkeypatch):
-    comparison = scripted(monkeypatch, [(100, 100), (300, 200), (50, 50), (100, 100)], rounds=1)
+    comparison = scripted(monkeypatch, [(100, 100), (300, 200), (50, 50), (100, 100)], count=1)
     assert (comparison.rounds, comparison.repeated_rounds, comparison.disturbed_rounds) == (1, 1, 0)
     assert comparison.row("poolcore").ratios["first"].estimate == 0.5
     assert comparison.row("poolcore").series["first"] == [25]
 
 
 def test_rounds_that_stay_disturbed_are_kept_and_counted(monkeypatch):
-    comparison = scripted(monkeypatch, [(300, 200)] * 8, rounds=2)
+    comparison = scripted(monkeypatch, [(300, 200)] * 8, count=2)
     assert (comparison.rounds, comparison.repeated_rounds, comparison.disturbed_rounds) == (2, 2, 2)
 
 
 def test_ratios_are_formed_within_a_round(monkeypatch):
-    comparison = scripted(monkeypatch, [(10, 10), (20, 20), (300, 300), (100, 100), (40, 40), (40, 40)], rounds=3)
+    comparison = scripted(monkeypatch, [(10, 10), (20, 20), (300, 300), (100, 100), (40, 40), (40, 40)], count=3)
     ratio = comparison.row("poolcore").ratios["first"]
     assert (ratio.low, ratio.high) == pytest.approx((0.5, 3))
     # The middle of 0.5, 1, 3 and of the geometric means of their pairs.

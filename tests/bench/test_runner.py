@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pybuf.bench import choices, compare, runner
+from pybuf.bench import choices, compare, journal, runner, tasks
+from pybuf.bench import trials as bench_trials
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.reports import chart, html, perfetto, terminal
 
@@ -49,7 +50,7 @@ class Trials:
         names = [entry["name"] for entry in order["contenders"]]
         for name in names:
             if name in self.broken:
-                raise runner.TrialFailedError(self.broken[name])
+                raise bench_trials.TrialFailedError(self.broken[name])
         answer = {"origins": dict.fromkeys(names, "")}
         missing = {name: self.missing[name] for name in names if name in self.missing}
         if missing:
@@ -76,7 +77,7 @@ class Trials:
 @pytest.fixture
 def trials(monkeypatch):
     found = Trials()
-    monkeypatch.setattr(runner, "ask", found.ask)
+    monkeypatch.setattr(bench_trials, "ask", found.ask)
     monkeypatch.setattr(runner.processor, "locked_many", lambda *_: contextlib.nullcontext([0]))
     monkeypatch.setattr(runner, "look", lambda entry: {"version": "1", "origin": "/nonexistent"})
     return found
@@ -84,7 +85,7 @@ def trials(monkeypatch):
 
 def run(manifest, directory=None):
     said = []
-    result = runner.run(runner.plan(manifest), directory, lambda words, share: said.append((words, share)))
+    result = runner.run(tasks.plan(manifest), directory, lambda words, share: said.append((words, share)))
     assert all(0 <= share <= 1 for _, share in said)
     return result
 
@@ -132,17 +133,17 @@ def test_every_contender_but_the_empty_harness_is_checked_before_it_is_timed(tri
 def test_an_interrupted_run_goes_on_where_it_was_and_ends_as_if_nothing_had_been(trials, tiny, tmp_path):
     whole = run(a_manifest(tiny))
     out = tmp_path / "out"
-    manifest, is_resumed = runner.begin(a_manifest(tiny), out, False)
+    manifest, is_resumed = journal.begin(a_manifest(tiny), out, False)
     assert not is_resumed
     trials.orders, trials.stop_after = [], 22
     part = run(manifest, out)
     assert not part.is_complete
     assert part.comparisons[0].rounds == 4
-    runner.write(part, out)
-    with (out / "rounds.jsonl").open("a") as journal:
-        journal.write('{"comparison": "torn' * 9999)  # as if the machine had died within a line
+    journal.write(part, out)
+    with (out / "rounds.jsonl").open("a") as file:
+        file.write('{"comparison": "torn' * 9999)  # as if the machine had died within a line
     trials.orders, trials.stop_after = [], None
-    manifest, is_resumed = runner.begin(a_manifest(tiny, seed=77), out, False)
+    manifest, is_resumed = journal.begin(a_manifest(tiny, seed=77), out, False)
     assert (is_resumed, manifest.seed) == (True, 1)
     rest = run(manifest, out)
     assert (trials.count("check"), trials.count("time")) == (0, 5 * 5)
@@ -165,22 +166,22 @@ def test_a_contender_that_was_out_stays_out_when_the_run_goes_on(trials, tiny, t
 def test_another_unfinished_run_in_the_directory_is_not_overwritten(trials, tiny, tmp_path):
     out = tmp_path / "out"
     trials.stop_after = 6
-    run(runner.begin(a_manifest(tiny), out, False)[0], out)
+    run(journal.begin(a_manifest(tiny), out, False)[0], out)
     for other, is_seed_given in ((a_manifest(tiny, rounds=5), False), (a_manifest(tiny, seed=5), True)):
-        with pytest.raises(runner.RunError, match="holds another run that is not finished: pybuf replay; finish it"):
-            runner.begin(other, out, is_seed_given)
+        with pytest.raises(journal.RunError, match="holds another run that is not finished: pybuf replay; finish it"):
+            journal.begin(other, out, is_seed_given)
     tiny.write_text(TINY.replace("0x20", "0x21"))
     changed = a_manifest(tiny, workloads=choices.traces([tiny]))
-    with pytest.raises(runner.RunError, match="another run"):
-        runner.begin(changed, out, False)
+    with pytest.raises(journal.RunError, match="another run"):
+        journal.begin(changed, out, False)
 
 
 def test_a_finished_run_in_the_directory_is_replaced(trials, tiny, tmp_path):
     out = tmp_path / "out"
-    runner.write(run(runner.begin(a_manifest(tiny, rounds=2), out, False)[0], out), out)
-    manifest, is_resumed = runner.begin(a_manifest(tiny, rounds=1, seed=9), out, False)
+    journal.write(run(journal.begin(a_manifest(tiny, rounds=2), out, False)[0], out), out)
+    manifest, is_resumed = journal.begin(a_manifest(tiny, rounds=1, seed=9), out, False)
     assert (is_resumed, manifest.seed) == (False, 9)
-    runner.write(run(manifest, out), out)
+    journal.write(run(manifest, out), out)
     assert json.loads((out / "result.json").read_text())["comparisons"][0]["rounds"] == 1
 
 
@@ -189,18 +190,18 @@ def test_a_run_does_not_go_on_on_another_machine(trials, tiny, tmp_path, monkeyp
     run(a_manifest(tiny), tmp_path)
     trials.stop_after = None
     monkeypatch.setattr(runner, "look", lambda entry: {"version": "2", "origin": "/nonexistent"})
-    with pytest.raises(runner.RunError, match=r"is another build: 1 .* and 2 "):
+    with pytest.raises(journal.RunError, match=r"is another build: 1 .* and 2 "):
         run(a_manifest(tiny), tmp_path)
 
 
 def test_a_journal_that_is_damaged_is_named(trials, tiny, tmp_path):
     (tmp_path / "rounds.jsonl").write_text('{"seconds":0}\nnonsense\n{"seconds":0}\n')
-    with pytest.raises(runner.RunError, match="line 2 is damaged"):
+    with pytest.raises(journal.RunError, match="line 2 is damaged"):
         run(a_manifest(tiny), tmp_path)
 
 
 def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch):
-    written = runner.Journal.add
+    written = journal.Journal.add
 
     def add(journal, line):
         if line.get("state") and len(journal.lines) > 3:
@@ -208,8 +209,8 @@ def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch
             journal.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 (closed with the journal)
         written(journal, line)
 
-    monkeypatch.setattr(runner.Journal, "add", add)
-    with pytest.raises(runner.RunError) as refused:
+    monkeypatch.setattr(journal.Journal, "add", add)
+    with pytest.raises(journal.RunError) as refused:
         run(a_manifest(tiny), tmp_path)
     told = f"{tmp_path / 'rounds.jsonl'}: No space left on device; the rounds before this one are kept"
     assert told in str(refused.value)
@@ -224,7 +225,7 @@ def test_time_is_kept_and_shared_among_the_comparisons(trials, tiny, tmp_path, m
         now[0] += 3 if order["parameters"].get("slow") else 1
         return answer(order, padding)
 
-    monkeypatch.setattr(runner, "ask", slow)
+    monkeypatch.setattr(bench_trials, "ask", slow)
     other = tmp_path / "other.mtrace"
     other.write_text(TINY)
     workloads = [ChosenWorkload("trace", {}, str(tiny)), ChosenWorkload("trace", {"slow": True}, str(other))]
@@ -251,7 +252,7 @@ def test_a_missing_base_leaves_times_without_ratios(trials, tiny):
 
 
 def test_when_everybody_is_out_all_files_are_written_and_say_so(trials, tiny, tmp_path):
-    trials.broken = dict.fromkeys(("poolcore", "glibc", "mimalloc", "empty", runner.SAME), "lost a byte")
+    trials.broken = dict.fromkeys(("poolcore", "glibc", "mimalloc", "empty", tasks.SAME), "lost a byte")
     found = run(a_manifest(tiny, metrics=["time", "memory", "latency"]))
     assert [(one.rounds, one.contenders) for one in found.comparisons] == [(0, [])] * 3
     out = io.StringIO()
@@ -265,7 +266,7 @@ def test_when_everybody_is_out_all_files_are_written_and_say_so(trials, tiny, tm
 
 def test_rounds_in_which_nothing_was_missed_have_no_ratios(trials, tmp_path):
     audio = [ChosenWorkload("audio-period")]
-    trials.speed = {"bytearray": 0, runner.SAME: 0, "deque-pool": 0}
+    trials.speed = {"bytearray": 0, tasks.SAME: 0, "deque-pool": 0}
     contenders = [ChosenContender(name) for name in ("poolcore", "bytearray", "deque-pool")]
     found = run(a_manifest(None, workloads=audio, contenders=contenders, rounds=9))
     (one,) = found.comparisons
@@ -345,7 +346,7 @@ def test_contenders_that_share_a_process_are_run_apart_to_find_which_of_them_die
             return {"origins": {}}
         return checks(order, padding)
 
-    monkeypatch.setattr(runner, "ask", ask)
+    monkeypatch.setattr(bench_trials, "ask", ask)
     chosen = choices.workloads(["lifo-pair"])
     (one,) = run(a_manifest("", kind="bench", workloads=chosen, rounds=2)).comparisons
     assert one.rounds == 2
@@ -353,12 +354,12 @@ def test_contenders_that_share_a_process_are_run_apart_to_find_which_of_them_die
     shared = [order for order in trials.orders if len(order["contenders"]) > 1]
     assert [sorted(entry["name"] for entry in order["contenders"]) for order in shared[1:]] == [
         ["A/A", "empty", "glibc", "poolcore"]] * 2
-    assert {order["rounds"] for order in shared} == {runner.MOST_TURNS}
+    assert {order["rounds"] for order in shared} == {tasks.MOST_TURNS}
 
 
 def test_a_round_of_a_shared_process_is_the_middle_of_its_calm_turns():
-    (task,) = runner.plan(a_manifest("", kind="bench", workloads=choices.workloads(["lifo-pair"]))).tasks
-    trials = runner._Trials(task, 0, [0])
+    (task,) = tasks.plan(a_manifest("", kind="bench", workloads=choices.workloads(["lifo-pair"]))).tasks
+    trials = bench_trials.Trials(task, 0, [0])
 
     def turns(*pairs):
         return [{"glibc": {"wall_ns": [wall], "cpu_ns": [cpu], "operations": 10}} for wall, cpu in pairs]
@@ -370,8 +371,8 @@ def test_a_round_of_a_shared_process_is_the_middle_of_its_calm_turns():
 
 
 def test_within_a_shared_process_ratios_are_formed_turn_by_turn():
-    (task,) = runner.plan(a_manifest("", kind="bench", workloads=choices.workloads(["lifo-pair"]))).tasks
-    trials = runner._Trials(task, 0, [0])
+    (task,) = tasks.plan(a_manifest("", kind="bench", workloads=choices.workloads(["lifo-pair"]))).tasks
+    trials = bench_trials.Trials(task, 0, [0])
 
     def turn(**walls):
         return {name: {"wall_ns": [wall], "cpu_ns": [wall], "operations": 10} for name, wall in walls.items()}
@@ -385,7 +386,7 @@ def test_within_a_shared_process_ratios_are_formed_turn_by_turn():
 
 def test_estimates_follow_the_request(trials, tiny):
     def estimate(**changed):
-        return runner.plan(a_manifest(tiny, **changed))
+        return tasks.plan(a_manifest(tiny, **changed))
 
     assert estimate(rounds=40).estimate_s > 1.5 * estimate(rounds=20).estimate_s
     assert estimate(rounds=None, time_s=15.0).estimate_s == 15

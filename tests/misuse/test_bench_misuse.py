@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pybuf.bench import processor, runner
+from pybuf.bench import journal, processor
 from pybuf.cli import main
 
 TINY = "= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n- 0x20\n- 0x10\n= End\n"
@@ -103,7 +103,7 @@ def test_a_directory_of_an_older_schema_is_refused(run, tiny, tmp_path):
 
 
 def test_a_full_disk_is_told_and_what_was_finished_is_kept(run, tiny, tmp_path, monkeypatch):
-    add = runner.Journal.add
+    add = journal.Journal.add
 
     def add_until_full(journal, line):
         if "state" in line:
@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(run, tiny, tmp_path, 
             journal.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 (closed with the journal)
         add(journal, line)
 
-    monkeypatch.setattr(runner.Journal, "add", add_until_full)
+    monkeypatch.setattr(journal.Journal, "add", add_until_full)
     status, printed, complaint = run("replay", tiny, "--against", "glibc", "--rounds", 1, "-o", tmp_path / "out")
     assert (status, printed) == (2, "")
     assert "rounds.jsonl: No space left on device; the rounds before this one are kept: make room" in complaint

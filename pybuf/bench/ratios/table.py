@@ -27,7 +27,9 @@ from pybuf.bench.processor import description, locked
 from pybuf.bench.ratios.instructions import instructions_per_pair
 from pybuf.bench.recordings.traces import default_path
 from pybuf.bench.result import Result
-from pybuf.bench.runner import INHERITED, plan, run
+from pybuf.bench.runner import run
+from pybuf.bench.tasks import plan
+from pybuf.bench.trials import INHERITED
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,232 @@
+"""Starts trials, each a fresh process: one contender's, or in turn those of all that may share one.
+
+What is random in a round is drawn from the seed and the round's own number, and so is the same whenever it is run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pybuf.bench import analysis, processor
+from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT
+from pybuf.bench.journal import RunError
+from pybuf.bench.manifest import ChosenContender
+from pybuf.bench.result import Absent
+from pybuf.bench.tasks import CHECK_PASSES, SAME, Task
+
+#: Above this, wall time to processor time of one thread, something else had the processor.
+DISTURBED_RATIO = 1.02
+#: Only these reach a trial, so that no MALLOC_CONF or LD_PRELOAD of the caller's favours anyone.
+INHERITED = ("PATH", "LD_LIBRARY_PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
+TRIAL_TIMEOUT_S = 600
+
+
+class TrialFailedError(Exception):
+    """A trial that gave no answer; its text says how it ended."""
+
+
+def ask(order: dict[str, Any], padding: int) -> dict[str, Any]:
+    """The answer of a trial in a fresh process, whose environment has ``padding`` bytes more.
+
+    Raises TrialFailedError, which says how it ended, when there is no answer.
+    """
+    return _answer("pybuf.bench.trial", order, padding)
+
+
+def look(entry: ChosenContender) -> dict[str, str]:
+    """Version and origin of a contender, or why it is missing, found out in a fresh process."""
+    try:
+        found: dict[str, str] = _answer("pybuf.bench.contenders", entry.as_order(), 0)
+    except TrialFailedError as failure:
+        return {"missing": str(failure)}
+    return found
+
+
+def _answer(module: str, order: dict[str, Any], padding: int) -> dict[str, Any]:
+    environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    environment.update(ENVIRONMENT)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    environment["PYBUF_PADDING"] = "x" * padding
+    environment[processor.PARENT] = str(os.getpid())
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", module, json.dumps(order)],
+            env=environment, capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TrialFailedError(f"did not end within {TRIAL_TIMEOUT_S} s") from None
+    if done.returncode < 0:
+        raise TrialFailedError(f"died of {signal.Signals(-done.returncode).name}")
+    if done.returncode:
+        raise TrialFailedError((done.stderr.strip().splitlines() or ["failed without a word"])[-1])
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+class Trials:
+    """Starts the trials of one task, and remembers which contenders are out of it and why."""
+
+    def __init__(self, task: Task, seed: int, cpus: list[int]) -> None:
+        self.task = task
+        self.seed = seed
+        self.cpus = cpus
+        self.running = list(task.contenders)
+        self.absent: list[Absent] = []
+        self.origins: dict[str, str] = {}
+        self.emulated: dict[str, list[str]] = {}
+
+    def draw(self, number: int | str) -> random.Random:
+        """What is random in round ``number``: the same whenever that is run."""
+        return random.Random(f"{self.seed}, {self.task.id}, {number}")
+
+    def run(
+        self, entries: Sequence[ChosenContender], metric: str, number: int | str, draw: random.Random, passes: int,
+        rounds: int,
+    ) -> dict[str, Any] | None:
+        """One trial of round ``number``, whose contenders all play the same words, in a process that ``draw`` shapes.
+
+        Contenders that are missing or fail are out from now on; None when nothing is left of it.
+        """
+        task = self.task
+        order = {
+            "workload": task.workload.name,
+            "parameters": {**task.workload.parameters, **task.chosen.parameters},
+            "contenders": [entry.as_order() for entry in entries],
+            "metric": metric,
+            "touch": task.touch,
+            "threads": task.threads,
+            "passes": passes,
+            "rounds": rounds,
+            "cpus": self.cpus,
+            "offset": draw.randrange(16, 4097, 16),
+            "seed": self.draw(f"words {number}").randrange(1 << 32),
+            **_words(task),
+        }
+        try:
+            answer = ask(order, draw.randrange(4096))
+        except TrialFailedError as failure:
+            if len(entries) == 1:
+                self.drop(entries[0].name, str(failure))
+                return None
+            return self._search(entries, metric, number, draw, str(failure))
+        for name, reason in answer.get("missing", {}).items():
+            self.drop(name, reason, is_disqualified=False)
+        for name, reason in answer.get("disqualified", {}).items():
+            self.drop(name, reason)
+        self.origins.update(answer.get("origins", {}))
+        self.emulated.update(answer.get("emulated", {}))
+        return answer if any(entry in self.running for entry in entries) else None
+
+    def _search(
+        self, entries: Sequence[ChosenContender], metric: str, number: int | str, draw: random.Random, reason: str
+    ) -> dict[str, Any] | None:
+        """Find whose fault it is that a process with several contenders died: each has one of its own now."""
+        before = len(self.running)
+        for entry in entries:
+            self.run([entry], metric, number, draw, 1, 1)
+        if len(self.running) == before:
+            raise RunError(f"{self.task.id}: the contenders run alone, but a process with all of them {reason}")
+        return None
+
+    def drop(self, name: str, reason: str, is_disqualified: bool = True) -> None:
+        """Take a contender out, whatever it has measured until now."""
+        if any(entry.name == name for entry in self.running):
+            out = {name, SAME} if name == self.task.workload.base else {name}
+            self.running = [entry for entry in self.running if entry.name not in out]
+            package = CONTENDERS[name].package if name in CONTENDERS else None
+            self.absent.append(Absent(name, reason, package, is_disqualified))
+
+    def check(self) -> None:
+        """Have every contender write and verify a pattern in every block."""
+        for entry in list(self.running):
+            if entry.name not in (analysis.EMPTY, SAME) and "check" in self.task.workload.metrics:
+                self.run([entry], "check", "check", self.draw("check"), CHECK_PASSES, 1)
+
+    def round(self, number: int) -> tuple[dict[str, Any], bool]:
+        """One round: what each contender that is still in answered, and whether it was disturbed."""
+        draw = self.draw(number)
+        task = self.task
+        entries = draw.sample(self.running, len(self.running))
+        found: dict[str, Any] = {}
+        disturbed = False
+        if task.is_shared:
+            while self.running:
+                answer = self.run(
+                    [entry for entry in entries if entry in self.running], task.metric, number, draw, task.passes_run,
+                    task.turns)
+                if answer is not None:
+                    found, disturbed = self._joined(answer["rounds"])
+                    break
+            return found, disturbed
+        for entry in entries:
+            answer = self.run([entry], task.metric, number, draw, task.passes_run, 1)
+            if answer is None:
+                continue
+            if task.metric == "time":
+                (turn,) = answer["rounds"]
+                found[entry.name] = turn[entry.name]
+                disturbed = disturbed or self._is_disturbed(turn[entry.name])
+            elif task.metric == "memory":
+                found[entry.name] = {**answer["memory"][entry.name], "slab_map": answer.get("slab_map")}
+            else:
+                found[entry.name] = answer["histogram"][entry.name]
+        return found, disturbed
+
+    def _joined(self, turns: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
+        """The middle of a process's turns: of the calm ones, where there are any.
+
+        Everyone has the base's median times the median of its own ratios to the base, each formed within a turn: over
+        25 turns of the pair that strays by 1.0 % where the ratio of two medians does by 1.5 %. The base is the mean
+        of its two turns.
+        """
+        calm = [turn for turn in turns if not any(map(self._is_disturbed, turn.values()))]
+        kept = calm or turns
+        names = [name for name in kept[0] if all(name in turn for turn in kept)]
+        bases = [name for name in (self.task.workload.base, SAME) if name in names]
+
+        def middle(name: str, series: str) -> list[float]:
+            passes = []
+            for number in range(len(kept[0][name][series])):
+                own = [turn[name][series][number] for turn in kept]
+                base = [
+                    math.prod(turn[one][series][number] for one in bases) ** (1 / len(bases)) for turn in kept
+                ] if bases else own
+                ratios = [value / other for value, other in zip(own, base, strict=True)]
+                passes.append(statistics.median(base) * statistics.median(ratios))
+            return passes
+
+        joined = {
+            name: {**kept[0][name],
+                   **{series: middle(name, series) for series in ("wall_ns", self.task.workload.series)}}
+            for name in names
+        }
+        return joined, not calm
+
+    def _is_disturbed(self, measured: dict[str, Any]) -> bool:
+        wall, cpu = measured["wall_ns"], measured.get("cpu_ns")
+        if not cpu or not self.task.is_processor_bound:
+            return False
+        parts = (wall[0], cpu[0]), (sum(wall[1:]), sum(cpu[1:]))
+        return any(wall_ns > DISTURBED_RATIO * cpu_ns for wall_ns, cpu_ns in parts)
+
+
+def _words(task: Task) -> dict[str, Any]:
+    """What an order says of its trace, whose words lie in a file of their own."""
+    trace = task.trace
+    if trace is None:
+        return {}
+    if task.layout is not None:
+        return {"layout": task.layout_path}
+    return {
+        "words": trace.words_path, "recorded": trace.recorded_words, "slots": trace.slots, "peak": trace.peak_word,
+        **({} if trace.alignments_path is None else {"alignments": trace.alignments_path}),
+    }
