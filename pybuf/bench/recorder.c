@@ -98,7 +98,6 @@ static FAST uint32_t thread_number, thread_generation;
 static void *(*real_malloc)(size_t);
 static void *(*real_calloc)(size_t, size_t);
 static void *(*real_realloc)(void *, size_t);
-static void *(*real_reallocarray)(void *, size_t, size_t);
 static void (*real_free)(void *);
 static int (*real_posix_memalign)(void **, size_t, size_t);
 static void *(*real_aligned_alloc)(size_t, size_t);
@@ -146,7 +145,6 @@ static bool resolve(void)
     is_resolving = true;
     real_calloc = find("calloc");
     real_realloc = find("realloc");
-    real_reallocarray = find("reallocarray");
     real_free = find("free");
     real_posix_memalign = find("posix_memalign");
     real_aligned_alloc = find("aligned_alloc");

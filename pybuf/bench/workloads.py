@@ -38,8 +38,8 @@ class Plan:
     way: "alone", each lane by a thread of its own; "handoff", two lanes, the first allocates what the second
         frees; "generations", one lane, a new thread for the words between two breaks; "threads", a lane for each
         thread of a recording (see order.py).
-    lanes: the words of each lane as bytes. bodies: of each lane, where the body begins and ends.
-    events: of one pass over all lanes, that is of all bodies ``repeats`` times.
+    lanes: the words of each lane as bytes. bodies: of each lane, where the body begins and ends; a pass is all of
+        them ``repeats`` times.
     """
 
     way: str
@@ -50,11 +50,6 @@ class Plan:
     ring: int = 0
     live: int = 0
     breaks: list[int] = field(default_factory=list)
-
-    @property
-    def events(self) -> int:
-        """Allocations and frees in one pass."""
-        return self.repeats * sum(stop - start for start, stop in self.bodies)
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,6 @@ __all__ = [
 
 ALLOCATE, FREE, REALLOCATE = 0, 1, 2
 SLOT_SHIFT, SIZE_SHIFT = 2, 28
-SLOT_LIMIT = 1 << (SIZE_SHIFT - SLOT_SHIFT)
-SIZE_LIMIT = 1 << (64 - SIZE_SHIFT)
 
 #: Formats that are written, and the ends of file names that mean them. All but Parquet may be compressed.
 FORMATS = {
