@@ -51,16 +51,22 @@ def look(entry: ChosenContender) -> dict[str, str]:
     return found
 
 
+def environment(padding: int) -> dict[str, str]:
+    """The environment of a process in which something is measured: the same for all, but for ``padding`` bytes."""
+    return {
+        **{key: os.environ[key] for key in INHERITED if key in os.environ},
+        **ENVIRONMENT,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYBUF_PADDING": "x" * padding,
+        processor.PARENT: str(os.getpid()),
+    }
+
+
 def _answer(module: str, order: dict[str, Any], padding: int) -> dict[str, Any]:
-    environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
-    environment.update(ENVIRONMENT)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    environment["PYBUF_PADDING"] = "x" * padding
-    environment[processor.PARENT] = str(os.getpid())
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", module, json.dumps(order)],
-            env=environment, capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False,
+            env=environment(padding), capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False,
         )
     except subprocess.TimeoutExpired:
         raise TrialFailedError(f"did not end within {TRIAL_TIMEOUT_S} s") from None

@@ -21,7 +21,6 @@ from statistics import geometric_mean, median, quantiles
 from typing import Any
 
 from pybuf.bench.analysis import PEERS, fastest_peer
-from pybuf.bench.contenders import ENVIRONMENT
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.processor import description, locked
 from pybuf.bench.ratios.instructions import instructions_per_pair
@@ -29,7 +28,7 @@ from pybuf.bench.recordings.traces import default_path
 from pybuf.bench.result import Result
 from pybuf.bench.runner import run
 from pybuf.bench.tasks import plan
-from pybuf.bench.trials import INHERITED
+from pybuf.bench.trials import environment
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,12 @@ class Taken:
 
 def child(request: dict[str, Any], cpus: Iterable[int], draw: random.Random) -> dict[str, Any]:
     """What `pybuf.bench.ratios.jobs` answers in a fresh process, which has an environment of a size of its own."""
-    environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
-    environment |= ENVIRONMENT
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    environment["PYBUF_PADDING"] = "x" * draw.randrange(4096)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "pybuf.bench.ratios.jobs", json.dumps(request)],
         capture_output=True,
         check=False,
         text=True,
-        env=environment,
+        env=environment(draw.randrange(4096)),
         preexec_fn=lambda: os.sched_setaffinity(0, cpus),
     )
     if done.returncode:
