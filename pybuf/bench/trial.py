@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -58,7 +59,8 @@ class Order(TypedDict):
     workload, parameters: of WORKLOADS; or "trace", and then ``words`` is a file of trace words, ``alignments``
         one of their alignments, ``recorded`` how many are timed; or ``layout`` is a file of `order.load`.
     metric: "time", "latency", "memory" or "check". touch: "line", "page" or "all".
-    rounds: more than one with several contenders in this process, each round in random order.
+    rounds: how often, of those of this process; where contenders share it, these are the turns of one round of the run.
+        Each goes through the contenders in random order.
     offset: bytes of a block that stays, to shift what comes after it.
     """
 
@@ -586,21 +588,14 @@ def _timed(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> 
             players[name].tear_down()
 
 
-class _dropping:  # noqa: N801
+@contextmanager
+def _dropping(players: dict[str, Player], name: str, answer: dict[str, Any]) -> Iterator[None]:
     """Disqualifies a contender that fails inside, and goes on without it."""
-
-    def __init__(self, players: dict[str, Player], name: str, answer: dict[str, Any]) -> None:
-        self.players, self.name, self.answer = players, name, answer
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, failure: object, trace: object) -> bool:
-        if not isinstance(failure, FailedError):
-            return False
-        self.answer.setdefault("disqualified", {})[self.name] = str(failure)
-        self.players.pop(self.name).close()
-        return True
+    try:
+        yield
+    except FailedError as failure:
+        answer.setdefault("disqualified", {})[name] = str(failure)
+        players.pop(name).close()
 
 
 def _latencies(players: dict[str, Player], order: Order, answer: dict[str, Any]) -> None:
@@ -697,9 +692,9 @@ METRICS = {"time": _timed, "latency": _latencies, "memory": _memory, "check": _c
 def run(order: Order) -> dict[str, Any]:
     """Do as ordered.
 
-    Answers ``origins``, ``rounds`` and what the metric adds. A contender that cannot be had or has no place here is
-    under ``missing`` with the reason, one that fails under ``disqualified``; ``emulated`` has the functions that one
-    lacks.
+    Answers ``origins``, ``events`` of one pass, ``rounds`` and what the metric adds. A contender that cannot be had or
+    has no place here is under ``missing`` with the reason, one that fails under ``disqualified``; ``emulated`` has the
+    functions that one lacks.
     """
     pin(order["cpus"][0])
     if order["workload"] in WORKLOADS and WORKLOADS[order["workload"]].contenders:

@@ -903,8 +903,12 @@ def _method(result: dict[str, Any]) -> Section:
         "would be expected by chance among so many comparisons (Holm’s correction over the report).",
         "The base runs twice in each round. The row A/A, the second to the first, shows what chance does; the others "
         "are compared with the mean of both.",
-        "A round whose wall time exceeds its processor time by more than 2 % was disturbed and is repeated.",
+        "A round whose wall time exceeds its processor time by more than 2 % was disturbed and is repeated; on a "
+        "machine that is never calm it is kept in the end, and counted.",
     ]
+    if result["kind"] == "bench" and "time" in metrics:
+        points.append("Where contenders share a process, a round is the middle of 3 to 25 turns of each, and ratios "
+                      "are formed turn by turn.")
     if "time" in metrics:
         points.append("Times are gross. The empty harness, which allocates nothing, is a contender like the others; "
                       "net is shown beside and never divided.")
