@@ -16,243 +16,40 @@ import json
 import mmap
 import os
 import random
-import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, cast
 
 from pybuf.bench import _replay
 from pybuf.bench import order as order_of
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
 from pybuf.bench.processor import end_with_parent, pin
-from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
+from pybuf.bench.score import (
+    PAGE_BYTES,
+    WINDOW_WORDS,
+    Entry,
+    Order,
+    Score,
+    make_resident,
+    mapped_path,
+    score_of,
+    zeroed,
+)
+from pybuf.bench.workloads import WORKLOADS, complete
 
-PAGE_BYTES = mmap.PAGESIZE
-#: Words of a lane that are resident at once: a recording of any length is played with so much of it in memory.
-WINDOW_WORDS = 1 << 23
-WINDOW_BYTES = 8 * WINDOW_WORDS
 #: In a run that measures memory: looks at it, beside the one at the peak of live bytes.
 SAMPLES = 64
 OPERATIONS = ("allocate", "free", "reallocate")
 FREE, REALLOCATE, ZEROED = 1, 2, 3
 
 
-class Entry(TypedDict):
-    """A contender of an order: a name of CONTENDERS, or any name with what it is made of."""
-
-    name: str
-    library: NotRequired[str]
-    settings: NotRequired[dict[str, Any]]
-    same_as: NotRequired[str]
-    work: NotRequired[int]
-
-
-class Order(TypedDict):
-    """What a trial is to do.
-
-    workload, parameters: of WORKLOADS; or "trace", and then ``words`` is a file of trace words, ``alignments``
-        one of their alignments, ``recorded`` how many are timed; or ``layout`` is a file of `order.load`.
-    metric: "time", "latency", "memory" or "check". touch: "line", "page" or "all".
-    rounds: how often, of those of this process; where contenders share it, these are the turns of one round of the run.
-        Each goes through the contenders in random order.
-    offset: bytes of a block that stays, to shift what comes after it.
-    """
-
-    workload: str
-    parameters: dict[str, Any]
-    contenders: list[Entry]
-    metric: str
-    touch: str
-    threads: int
-    passes: int
-    rounds: int
-    cpus: list[int]
-    offset: int
-    seed: int
-    words: NotRequired[str]
-    alignments: NotRequired[str]
-    recorded: NotRequired[int]
-    slots: NotRequired[int]
-    peak: NotRequired[int]
-    layout: NotRequired[str]
-
-
 class FailedError(Exception):
     """A contender did not do as an allocator must; its text says what."""
-
-
-def _table(size: int) -> mmap.mmap:
-    """Zeroed memory of ``size`` bytes at least, all of it resident."""
-    table = mmap.mmap(-1, max(size, 1))
-    for page in range(0, size, PAGE_BYTES):
-        table[page] = 0
-    return table
-
-
-def _mapped(file: int, size: int) -> mmap.mmap:
-    """A file's ``size`` bytes, all of them resident; of more than a window's, those that are played next will be."""
-    found = mmap.mmap(file, size, access=mmap.ACCESS_READ)
-    if size <= WINDOW_BYTES:
-        _touch(found, 0, size)
-    return found
-
-
-def _touch(mapped: mmap.mmap, first: int, last: int) -> None:
-    for page in range(first, last, PAGE_BYTES):
-        mapped[page]
-
-
-def _mapped_path(path: str) -> mmap.mmap:
-    with open(path, "rb") as file:
-        return _mapped(file.fileno(), os.fstat(file.fileno()).st_size)
-
-
-# ---- words ---------------------------------------------------------------------------------
-
-
-@dataclass
-class _Lane:
-    """One thread's words: mapped, with where the timed body begins and ends."""
-
-    words: mmap.mmap | memoryview
-    start: int
-    stop: int
-    alignments: mmap.mmap | memoryview | None = None
-
-    @property
-    def count(self) -> int:
-        return len(self.words) // 8
-
-
-@dataclass
-class _Score:
-    """All that is played, the same for every contender of this process."""
-
-    plan: Plan
-    lanes: list[_Lane]
-    alignments: mmap.mmap | None
-    events: int
-    slots: int
-    peak_word: int
-    #: Numbers of the operations that occur, and the size of the largest block.
-    operations: set[int]
-    largest: int
-    #: Whether any alignment is more than every allocation has anyway.
-    has_alignments: bool
-    layout: order_of.Layout | None = None
-    #: Whether a program's recording is played: it begins with nothing, and each pass is a run of the program.
-    is_recorded: bool = False
-
-
-def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None, **more: Any) -> _Score:
-    events = slots = peak_word = largest = bits = 0
-    for lane in lanes:
-        before = _replay.profile(lane.words, lane.start)[0]
-        upto, lane_slots, _, lane_peak, lane_bits, lane_largest = _replay.profile(lane.words, lane.stop)
-        events += upto - before
-        slots, peak_word = max(slots, lane_slots), peak_word or lane_peak
-        bits, largest = bits | lane_bits, max(largest, lane_largest)
-    operations = {operation for operation in range(4) if bits >> operation & 1}
-    has_alignments = alignments is not None and re.search(rb"[\x05-\xff]", alignments) is not None
-    return _Score(
-        plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
-        has_alignments, **more,
-    )
-
-
-def _recorded(order: Order) -> _Score:
-    words = _mapped_path(order["words"])
-    stop = order.get("recorded", len(words) // 8)
-    slots = order.get("slots") or _replay.profile(words, len(words) // 8)[1]
-    plan = Plan("alone", [], [(0, stop)], slots)
-    alignments = _mapped_path(order["alignments"]) if order.get("alignments") else None
-    lane = _Lane(words, 0, stop)
-    score = _score(plan, [lane], alignments, is_recorded=True)
-    if lane.count > WINDOW_WORDS:  # all were looked at, and none is to stay
-        for mapped in filter(None, (words, alignments)):
-            mapped.madvise(mmap.MADV_DONTNEED)
-    return score
-
-
-def _threaded(order: Order) -> _Score:
-    """The words of a recording, a lane for each of its threads."""
-    layout = order_of.load(order["layout"])
-    words = memoryview(_mapped_path(layout.words))
-    alignments = None if layout.alignments is None else _mapped_path(layout.alignments)
-    lanes = []
-    for part in layout.parts:
-        own = None if alignments is None else memoryview(alignments)[part.word:part.word + part.words]
-        lanes.append(_Lane(words[8 * part.word:8 * (part.word + part.words)], 0, part.recorded, own))
-    bodies = [(lane.start, lane.stop) for lane in lanes]
-    return _score(Plan("threads", [], bodies, layout.slots), lanes, alignments, layout=layout, is_recorded=True)
-
-
-def _drawn(order: Order) -> _Score:
-    """Draw in a child, where there can be one: what drawing allocates would shape the heap of this process."""
-    workload = find(order["workload"])
-
-    def drawn() -> Plan:
-        return draw(workload, order["parameters"], order["seed"], order["threads"])
-
-    with tempfile.TemporaryFile(prefix="pybuf-") as file:
-        if hasattr(os, "fork"):
-            facts = _told_by_a_child(drawn, file.fileno())
-        else:
-            plan = drawn()
-            facts = _written(plan, file.fileno())
-        lengths = facts.pop("lengths")
-        whole = _mapped(file.fileno(), sum(lengths))
-    lanes, offset = [], 0
-    for length, (start, stop) in zip(lengths, facts["bodies"], strict=True):
-        words = _table(length)
-        words[:length] = whole[offset:offset + length]
-        lanes.append(_Lane(words, start, stop))
-        offset += length
-    whole.close()
-    return _score(Plan(lanes=[], **facts), lanes)
-
-
-def _written(plan: Plan, file: int) -> dict[str, Any]:
-    for words in plan.lanes:
-        rest = memoryview(words)
-        while rest:
-            rest = rest[os.write(file, rest):]
-    return {**asdict(replace(plan, lanes=[])), "lengths": [len(words) for words in plan.lanes]}
-
-
-def _told_by_a_child(drawn: Callable[[], Plan], file: int) -> dict[str, Any]:
-    reading, writing = os.pipe()
-    parent = os.getpid()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            end_with_parent(parent)
-            os.close(reading)
-            try:
-                told = json.dumps(_written(drawn(), file))
-            except (ValueError, OverflowError, MemoryError, OSError) as failure:
-                told = json.dumps({"failure": str(failure)})
-            with open(writing, "w") as pipe:
-                pipe.write(told)
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with open(reading) as pipe:
-        text = pipe.read()
-    os.waitpid(child, 0)
-    facts: dict[str, Any] = json.loads(text) if text else {"failure": "drawing the workload failed"}
-    if "failure" in facts:
-        raise ValueError(facts["failure"])
-    facts.pop("lanes")
-    return facts
 
 
 # ---- playing -------------------------------------------------------------------------------
@@ -264,7 +61,7 @@ class Player:
     FailedError from each of them when the contender did not do as an allocator must.
     """
 
-    def __init__(self, order: Order, score: _Score, functions: Functions, is_gil_held: bool) -> None:
+    def __init__(self, order: Order, score: Score, functions: Functions, is_gil_held: bool) -> None:
         self.score = score
         self.touch = "page" if order["metric"] == "memory" and order["touch"] == "line" else order["touch"]
         self.is_gil_held = is_gil_held
@@ -286,9 +83,9 @@ class Player:
         marks: mmap.mmap | None = None
         for lane in score.lanes:
             if not self.slots or not is_shared:
-                self.slots.append(_table(score.slots * 8))
-                marks = None if self.kind == "plain" else _table(score.slots * _replay.MARK_BYTES)
-            self.counts.append(_table(_replay.HISTOGRAM_BYTES))
+                self.slots.append(zeroed(score.slots * 8))
+                marks = None if self.kind == "plain" else zeroed(score.slots * _replay.MARK_BYTES)
+            self.counts.append(zeroed(_replay.HISTOGRAM_BYTES))
             if score.layout is not None and functions.malloc == _replay.empty_functions()[0]:
                 addresses = self._empty_functions()
             self.lanes.append(
@@ -301,7 +98,7 @@ class Player:
         self.waiting: list[float] = []
         self.is_played = False
         if score.layout is not None:
-            self.points = memoryview(_mapped_path(score.layout.points))
+            self.points = memoryview(mapped_path(score.layout.points))
             self.team = order_of.crew(score.layout, self.lanes, self.points, self.cpus)
         elif score.plan.way == "handoff" or threads > 1:
             from pybuf.bench._workloads import Team
@@ -309,7 +106,7 @@ class Player:
             self.team = Team([self.cpus[thread % len(self.cpus)] for thread in range(len(self.lanes))])
 
     def _empty_functions(self) -> tuple[int, ...]:
-        block = _table(PAGE_BYTES) if self.touch == "line" else mmap.mmap(-1, max(self.score.largest, PAGE_BYTES))
+        block = zeroed(PAGE_BYTES) if self.touch == "line" else mmap.mmap(-1, max(self.score.largest, PAGE_BYTES))
         malloc, free, realloc = order_of.empty_functions()
         self.blocks.append(block)
         return malloc, free, realloc, ctypes.addressof(ctypes.c_char.from_buffer(block)), realloc, realloc
@@ -426,7 +223,7 @@ class Player:
         for start in range(first, last, WINDOW_WORDS):
             stop = min(start + WINDOW_WORDS, last)
             for mapped, width in files:
-                _touch(mapped, start * width, stop * width)
+                make_resident(mapped, start * width, stop * width)
             yield start, stop
             for mapped, width in files:
                 page = start * width // PAGE_BYTES * PAGE_BYTES
@@ -480,7 +277,7 @@ def _is_gil_needed(entry: Entry) -> bool:
     return "library" not in entry and name in CONTENDERS and CONTENDERS[name].is_gil_needed
 
 
-def _lacking(score: _Score, functions: Functions) -> list[str]:
+def _lacking(score: Score, functions: Functions) -> list[str]:
     """Of the functions that the score calls, those that are emulated by allocating, copying and freeing."""
     wanted = {"realloc": (REALLOCATE in score.operations, functions.realloc),
               "calloc": (ZEROED in score.operations, functions.calloc),
@@ -508,7 +305,7 @@ def _is_empty(entry: Entry) -> bool:
     return entry.get("same_as", entry["name"]) == "empty" and "library" not in entry
 
 
-def _unfit(order: Order, score: _Score, entry: Entry) -> str | None:
+def _unfit(order: Order, score: Score, entry: Entry) -> str | None:
     """Why a contender has no place in this comparison, if it has none."""
     if _is_gil_needed(entry) and (score.plan.way != "alone" or order["threads"] > 1):
         return "is called with the GIL held, which one thread has at a time: it runs on one thread only"
@@ -547,7 +344,7 @@ class _Resident:
         return 0
 
 
-def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
+def _live_bytes(score: Score, ends: list[list[int]]) -> list[int]:
     """Live bytes where the lanes are at each of ``ends``."""
     if score.layout is not None:
         return [stop.live_bytes for stop in score.layout.stops]
@@ -717,10 +514,7 @@ def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
 
     Raises ValueError, one line, for what cannot be drawn or read.
     """
-    if "layout" in order:
-        score = _threaded(order)
-    else:
-        score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
+    score = score_of(order)
     answer: dict[str, Any] = {"origins": {}, "events": score.events}
     players: dict[str, Player] = {}
     for entry in order["contenders"]:

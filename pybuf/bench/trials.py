@@ -233,6 +233,6 @@ def _words(task: Task) -> dict[str, Any]:
     if task.layout is not None:
         return {"layout": task.layout_path}
     return {
-        "words": trace.words_path, "recorded": trace.recorded_words, "slots": trace.slots, "peak": trace.peak_word,
+        "words": trace.words_path, "recorded": trace.recorded_words, "slots": trace.slots,
         **({} if trace.alignments_path is None else {"alignments": trace.alignments_path}),
     }

@@ -389,7 +389,7 @@ def recorded(tmp_path):
     (tmp_path / "words").write_bytes(array("Q", MIXED * 20).tobytes())
     (tmp_path / "alignments").write_bytes(bytes(ALIGNMENTS * 20))
     return {"words": str(tmp_path / "words"), "alignments": str(tmp_path / "alignments"),
-            "recorded": len(MIXED) * 20, "slots": 3, "peak": 5}
+            "recorded": len(MIXED) * 20, "slots": 3}
 
 
 MALLOC_ALONE = BUMP % (ROUNDED, "")

@@ -28,7 +28,7 @@ What holds for every trace, so that a replay need not look:
 Reading streams. Words and arrays are written to files in a scratch directory (under TMPDIR) while the
 recording is read, so that memory grows with live blocks and different sizes, and not with events; the
 files are mapped, and removed with the Trace. They need 8 to 19 bytes of disk for each event. A trial plays
-a long file in windows (`trial.WINDOW_WORDS`), so that neither page faults nor the harness's own memory reach
+a long file in windows (`score.WINDOW_WORDS`), so that neither page faults nor the harness's own memory reach
 the figures.
 """
 
