@@ -85,6 +85,8 @@ def _rows(recording: traces.Trace) -> Iterator[tuple[str, str]]:
         yield "alignments", "not recorded"
     else:
         yield "alignments", f"{recording.aligned_allocations:,} allocations asked for one"
+    if recording.zeroed_allocations:
+        yield "cleared blocks", f"{recording.zeroed_allocations:,} allocations (calloc)"
     yield "sizes", f"{recording.sizes:,}"
     yield "live at the peak", f"{recording.peak_live_bytes:,} bytes; {recording.peak_live_blocks:,} blocks at most"
     yield "never freed", f"{recording.never_freed_blocks:,} blocks, {recording.never_freed_bytes:,} bytes"

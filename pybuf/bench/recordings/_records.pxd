@@ -15,6 +15,7 @@ cdef enum Operation:
 
 cdef enum:
     SIZE_LIMIT_BITS = 36    # of a size, in a record as in a trace word
+    IS_ZEROED = 1           # of flags: the block was cleared, as calloc does
 
 cdef struct Record:
     uint64_t time_ns

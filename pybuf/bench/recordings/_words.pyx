@@ -9,6 +9,7 @@ from pybuf.bench.recordings._records cimport (
     ALLOCATE,
     FAIL,
     FREE,
+    IS_ZEROED,
     REALLOCATE_FROM,
     REALLOCATE_TO,
     SIZE_LIMIT_BITS,
@@ -25,6 +26,7 @@ from pybuf.bench.recordings._word cimport ALLOCATE as WORD_ALLOCATE
 from pybuf.bench.recordings._word cimport FREE as WORD_FREE
 from pybuf.bench.recordings._word cimport REALLOCATE as WORD_REALLOCATE
 from pybuf.bench.recordings._word cimport SIZE_SHIFT, SLOT_LIMIT, SLOT_SHIFT
+from pybuf.bench.recordings._word cimport ZEROED as WORD_ZEROED
 
 cdef enum:
     THREAD_LIMIT = 1 << 16
@@ -64,7 +66,8 @@ cdef class Words:
     cdef bint has_first
     cdef readonly uint64_t count, slots, live_bytes, peak_live_bytes, peak_live_blocks, peak_word
     cdef readonly uint64_t recorded_events, recorded_calls, replayed_events
-    cdef readonly uint64_t unknown_frees, torn_records, lost_frees, failed_allocations, too_large, aligned_allocations
+    cdef readonly uint64_t unknown_frees, torn_records, lost_frees, failed_allocations, too_large
+    cdef readonly uint64_t aligned_allocations, zeroed_allocations
 
     def __cinit__(self, words, threads=None, times=None, alignments=None):
         self.words, self.threads, self.times, self.alignments = words, threads, times, alignments
@@ -247,6 +250,9 @@ cdef class Words:
             if slot >= SLOT_LIMIT:
                 raise OverflowError(f"more than {SLOT_LIMIT:,} blocks are live at once")
             self.slots += 1
+        if record.operation == ALLOCATE and record.flags & IS_ZEROED:
+            self.zeroed_allocations += 1
+            return self.hold(WORD_ZEROED, slot, record, thread)
         return self.hold(WORD_ALLOCATE, slot, record, thread)
 
     cdef int hold(self, uint64_t operation, uint64_t slot, const Record *record, uint64_t thread) except -1:

@@ -16,6 +16,7 @@ from pybuf.bench.recordings.records import (
     ALLOCATE,
     BATCH_RECORDS,
     FREE,
+    IS_ZEROED,
     REALLOCATE_FROM,
     REALLOCATE_TO,
     RECORD,
@@ -47,13 +48,15 @@ def read(path: Path) -> Source:
     kinds = memray.AllocatorType
     frees = {int(kinds.FREE), int(kinds.PYMALLOC_FREE)}
     reallocations = {int(kinds.REALLOC), int(kinds.PYMALLOC_REALLOC)}
+    zeroed = {int(kinds.CALLOC), int(kinds.PYMALLOC_CALLOC)}
     mappings = {int(kinds.MMAP), int(kinds.MUNMAP)}
     notes = {"program": reader.metadata.command_line, "pid": reader.metadata.pid}
-    return Source("memray", _batches(reader, frees, reallocations, mappings), has_threads=True, notes=notes)
+    return Source("memray", _batches(reader, frees, reallocations, zeroed, mappings), has_threads=True, has_zeroed=True,
+                  notes=notes)
 
 
 def _batches(
-    reader: Any, frees: set[int], reallocations: set[int], mappings: set[int]
+    reader: Any, frees: set[int], reallocations: set[int], zeroed: set[int], mappings: set[int]
 ) -> Iterator[Batch]:
     batch = bytearray()
     pack = RECORD.pack
@@ -73,7 +76,7 @@ def _batches(
                 batch += pack(0, record.address, record.size, thread, REALLOCATE_TO, 0, 0)
                 freed_by = -1
             else:
-                batch += pack(0, record.address, record.size, thread, ALLOCATE, 0, 0)
+                batch += pack(0, record.address, record.size, thread, ALLOCATE, 0, IS_ZEROED if kind in zeroed else 0)
                 freed_by = -1
             # A free stays until what follows it is known.
             if len(batch) >= BATCH_RECORDS * RECORD_BYTES and freed_by < 0:

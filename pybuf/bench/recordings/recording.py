@@ -12,8 +12,8 @@ The header, in the byte order of the machine that recorded:
     56   u32       process id        60  u32  its parent's
     64   u32       errno of why recording stopped, or 0
     68   u32       how often the process became another program; what came before the last time is gone
-    72   u32       flags: 1, what arrives from sockets and pipes was recorded too; 2, 4, 8: threads, times,
-                   alignments were not recorded
+    72   u32       flags: 1, what arrives from sockets and pipes was recorded too; 2, 4, 8, 16: threads, times,
+                   alignments, cleared blocks were not recorded
     76   u32       threads
     80   256 bytes the program's name, ended by a zero
 """
@@ -31,7 +31,7 @@ from pybuf.bench.recordings.records import BATCH_RECORDS, RECORD_BYTES, Batch, S
 MAGIC = b"pybuf recording\n"
 VERSION = 1
 HEADER_BYTES = 4096
-IS_SIZES, NO_THREADS, NO_TIMES, NO_ALIGNMENTS = 1, 2, 4, 8
+IS_SIZES, NO_THREADS, NO_TIMES, NO_ALIGNMENTS, NO_ZEROED = 1, 2, 4, 8, 16
 HEADER = struct.Struct("=16sIIQQQQIIIIII256s")
 
 
@@ -109,6 +109,7 @@ def read(stream: IO[bytes]) -> Source:
     return Source(
         "recording", records.batches(), has_threads=not header.flags & NO_THREADS,
         has_times=not header.flags & NO_TIMES, has_alignments=not header.flags & NO_ALIGNMENTS,
+        has_zeroed=not header.flags & NO_ZEROED,
         torn=lambda: max(0, records.left - header.refused), notes=notes,
     )
 
@@ -123,7 +124,7 @@ def write(source: Source, stream: IO[bytes]) -> None:
         claimed += len(batch) // RECORD_BYTES
     stream.seek(0)
     flags = (not source.has_threads) * NO_THREADS | (not source.has_times) * NO_TIMES
-    flags |= (not source.has_alignments) * NO_ALIGNMENTS
+    flags |= (not source.has_alignments) * NO_ALIGNMENTS | (not source.has_zeroed) * NO_ZEROED
     header = Header(claimed, 0, 0, 0, source.notes.get("pid", 0), 0, 0, 0, flags, 0, program)
     stream.write(header.as_bytes())
     stream.seek(0, os.SEEK_END)

@@ -35,6 +35,7 @@ RECORD_BYTES = RECORD.size
 BATCH_RECORDS = 1 << 15
 
 ALLOCATE, FREE, REALLOCATE_FROM, REALLOCATE_TO, FAIL, RECEIVE = range(1, 7)
+IS_ZEROED = 1
 OPERATIONS = {
     ALLOCATE: "allocate", FREE: "free", REALLOCATE_FROM: "reallocate from", REALLOCATE_TO: "reallocate to",
     FAIL: "fail", RECEIVE: "receive",
@@ -57,6 +58,7 @@ class Source:
     has_threads: bool = False
     has_times: bool = False
     has_alignments: bool = False
+    has_zeroed: bool = False
     #: Lines and records that could not be read so far.
     torn: Callable[[], int] = lambda: 0
     #: What else the file says: program, pid, events that were not recorded and why.

@@ -2,7 +2,7 @@
 
 A trace is a list of events. Each becomes one 64-bit word, which is what the compiled loops replay:
 
-    bits 0..1   operation: ALLOCATE, FREE, REALLOCATE
+    bits 0..1   operation: ALLOCATE, FREE, REALLOCATE, ZEROED (an allocation of cleared bytes)
     bits 2..27  slot: which of the blocks that are live at once it concerns
     bits 28..63 size in bytes
 
@@ -55,11 +55,11 @@ from pybuf.bench.recordings._words import Words
 from pybuf.bench.recordings.records import Source, TraceError
 
 __all__ = [
-    "ALLOCATE", "FREE", "REALLOCATE", "FORMATS", "Trace", "TraceError", "build", "convert", "default_path", "format_of",
+    "ALLOCATE", "FREE", "REALLOCATE", "ZEROED", "FORMATS", "Trace", "TraceError", "build", "convert", "default_path", "format_of",
     "name_of", "open_source", "parse", "read",
 ]
 
-ALLOCATE, FREE, REALLOCATE = 0, 1, 2
+ALLOCATE, FREE, REALLOCATE, ZEROED = 0, 1, 2, 3
 SLOT_SHIFT, SIZE_SHIFT = 2, 28
 
 #: Formats that are written, and the ends of file names that mean them. All but Parquet may be compressed.
@@ -115,6 +115,8 @@ class Trace:
     duration_ns: int | None
     #: Allocations that asked for an alignment of their own.
     aligned_allocations: int
+    #: Allocations of cleared bytes (calloc); 0 where the format does not tell.
+    zeroed_allocations: int
     #: Frees and reallocations of a block whose allocation was not recorded.
     unknown_frees: int
     #: Lines, or records, that were cut short or make no sense.
@@ -321,6 +323,7 @@ def _written(source: Source, name: str, path: str, scratch: _Scratch) -> Trace:
         thread_count=words.thread_count if source.has_threads else None,
         duration_ns=words.duration_ns if source.has_times else None,
         aligned_allocations=words.aligned_allocations,
+        zeroed_allocations=words.zeroed_allocations,
         unknown_frees=words.unknown_frees,
         torn_lines=words.torn_records + source.torn(),
         never_freed_blocks=words.live_blocks,
@@ -407,5 +410,7 @@ def _write(source: Source, kind: str, path: Path, packed: Any) -> None:
 
 def _lost(source: Source, kind: str) -> list[str]:
     has = {"threads": source.has_threads, "times": source.has_times, "alignments": source.has_alignments}
-    kept = {"mtrace": (), "rmm": ("threads", "times")}.get(kind, tuple(has))
+    has["cleared blocks"] = source.has_zeroed
+    kept = {"mtrace": (), "rmm": ("threads", "times"), "parquet": ("threads", "times", "alignments")}.get(
+        kind, tuple(has))
     return [what for what, is_there in has.items() if is_there and what not in kept]
