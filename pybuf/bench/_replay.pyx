@@ -259,10 +259,18 @@ cdef inline bint is_filled(const uint8_t *block, uint64_t size, uint8_t fill) no
     return size == 0 or (block[0] == fill and memcmp(block, block + 1, size - 1) == 0)
 
 
+cdef inline uint64_t aligned_to(uint64_t size) noexcept nogil:
+    # What any object of that size needs: C's strictest, or the largest power of two that fits into it, if that is less.
+    return 16 if size >= 16 else 8 if size >= 8 else 1
+
+
 cdef const uint64_t *checked_loop(
     const Calls *calls, const uint64_t *word, const uint64_t *end, const Place *place,
 ) noexcept nogil:
-    """Fills every block; before a free and after a reallocation it must still be as it was filled."""
+    """Fills every block; before a free and after a reallocation it must still be as it was filled.
+
+    Every block must have the alignment that was asked for, and what an object of its size needs.
+    """
     cdef uint64_t number, size
     cdef void **slot
     cdef Mark *mark
@@ -288,6 +296,8 @@ cdef const uint64_t *checked_loop(
                     return word
             if size and slot[0] == NULL:
                 return word
+            if <uintptr_t>slot[0] & (aligned_to(size) - 1):
+                return word
             if not is_filled(<uint8_t *>slot[0], min(size, mark.size), mark.fill):
                 return word
             if word[0] & OPERATION_BITS == ZEROED and not is_filled(<uint8_t *>slot[0], size, 0):
@@ -299,6 +309,11 @@ cdef const uint64_t *checked_loop(
                 memset(slot[0], mark.fill, size)
         word += 1
     return end
+
+
+def least_alignment(uint64_t size):
+    """What a block of ``size`` bytes must be aligned to, if nobody asks for more."""
+    return aligned_to(size)
 
 
 # ---- the loops by name ---------------------------------------------------------------------

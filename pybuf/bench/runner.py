@@ -16,9 +16,7 @@ import json
 import math
 import os
 import random
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -28,7 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pybuf.bench import analysis, fingerprint, order, processor
+from pybuf.bench import analysis, children, fingerprint, order, processor
 from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT, class_edges, describe, look_python
 from pybuf.bench.jsonfile import ForeignFileError
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
@@ -260,7 +258,8 @@ def _task(
 def ask(order: dict[str, Any], padding: int) -> dict[str, Any]:
     """The answer of a trial in a fresh process, whose environment has ``padding`` bytes more.
 
-    Raises TrialFailedError, which says how it ended, when there is no answer.
+    Raises TrialFailedError, which says how it ended, when there is no answer, and RunError for what no contender could
+    be measured with.
     """
     return _answer("pybuf.bench.trial", order, padding)
 
@@ -281,18 +280,11 @@ def _answer(module: str, order: dict[str, Any], padding: int) -> dict[str, Any]:
     environment["PYBUF_PADDING"] = "x" * padding
     environment[processor.PARENT] = str(os.getpid())
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", module, json.dumps(order)],
-            env=environment, capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TrialFailedError(f"did not end within {TRIAL_TIMEOUT_S} s") from None
-    if done.returncode < 0:
-        raise TrialFailedError(f"died of {signal.Signals(-done.returncode).name}")
-    if done.returncode:
-        raise TrialFailedError((done.stderr.strip().splitlines() or ["failed without a word"])[-1])
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+        return children.ask([sys.executable, "-P", "-m", module, json.dumps(order)], environment, TRIAL_TIMEOUT_S)
+    except children.FailedError as failure:
+        raise TrialFailedError(str(failure)) from None
+    except children.RefusedError as refused:
+        raise RunError(str(refused)) from None
 
 
 class TrialFailedError(Exception):

@@ -28,6 +28,7 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from pybuf.bench import _replay
 from pybuf.bench import order as order_of
+from pybuf.bench.children import RefusedError, answer
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
 from pybuf.bench.processor import end_with_parent, pin
 from pybuf.bench.workloads import WORKLOADS, Plan, complete, draw, find
@@ -463,9 +464,19 @@ class Player:
         slot, size = word >> 2 & 0x3FFFFFF, word >> 28
         slots = self.slots[min(lane, len(self.slots) - 1)]
         where = f"at call {index + 1:,}" + (f" of thread {lane + 1}" if len(self.lanes) > 1 else "")
-        if word & 3 != FREE and size and not any(slots[slot * 8:slot * 8 + 8]):
+        block = int.from_bytes(slots[slot * 8:slot * 8 + 8], sys.byteorder)
+        if word & 3 != FREE and size and not block:
             return f"gave no memory for {size:,} bytes {where}"
+        needed = self._alignment(lane, index, size, word & 3)
+        if word & 3 != FREE and block & needed - 1:
+            return f"gave a block of {size:,} bytes that is not aligned to {needed:,} {where}"
         return f"changed the bytes of a live block, seen {where}"
+
+    def _alignment(self, lane: int, index: int, size: int, operation: int) -> int:
+        """What the block of a word must be aligned to, as the checked loop has it."""
+        asked = self.score.lanes[lane].alignments or self.score.alignments
+        shift = 0 if asked is None or operation == REALLOCATE else asked[index]
+        return max(_replay.least_alignment(size), 1 << shift)
 
     def close(self) -> None:
         """End the threads."""
@@ -720,12 +731,22 @@ def run(order: Order) -> dict[str, Any]:
 def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
     """The contenders of an order that can be had, ready to `Player.set_up`, and the answer so far.
 
-    Raises ValueError, one line, for what cannot be drawn or read.
+    Raises RefusedError, one line, for what cannot be drawn or read.
     """
-    if "layout" in order:
-        score = _threaded(order)
-    else:
-        score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
+    try:
+        if "layout" in order:
+            score = _threaded(order)
+        else:
+            score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
+    except OSError as failure:
+        raise RefusedError(
+            f"{order['workload']}: no room for its events in {tempfile.gettempdir()}: {failure.strerror or failure}; set "
+            "TMPDIR to a directory with more") from None
+    except MemoryError:
+        raise RefusedError(f"{order['workload']}: no memory for its events; give it fewer") from None
+    except (ValueError, OverflowError) as failure:
+        told, name = str(failure), order["workload"]
+        raise RefusedError(told if told.startswith(name) else f"{name}: {told}") from None
     answer: dict[str, Any] = {"origins": {}, "events": score.events}
     players: dict[str, Player] = {}
     for entry in order["contenders"]:
@@ -749,4 +770,4 @@ def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
 
 if __name__ == "__main__":
     end_with_parent()
-    print(json.dumps(run(json.loads(sys.argv[1]))))
+    answer(lambda: run(json.loads(sys.argv[1])))

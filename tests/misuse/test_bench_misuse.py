@@ -188,3 +188,80 @@ def test_the_listing_says_what_there_is_and_how_to_get_what_is_not(run, monkeypa
     status, printed, _ = run("bench", "--list")
     assert status == 0
     assert "apt install libmimalloc2.0" in " ".join(printed.split())
+
+
+#: Blocks are never given back.
+STUBBORN = """
+    #include <signal.h>
+    #include <stddef.h>
+    #include <stdint.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static char room[1 << 24];
+    static size_t used;
+    %s
+    void *malloc(size_t size) {
+        %s
+        used += (size + 15) / 16 * 16;
+        return room + used - (size + 15) / 16 * 16 + SHIFT;
+    }
+    void free(void *block) {}
+"""
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Builds a library that misbehaves, when it is loaded or when it is called."""
+    def build(at_load="", at_call="", shift=0):
+        loading = f"__attribute__((constructor)) static void load(void) {{ {at_load} }}"
+        (tmp_path / "mine.c").write_text(f"#define SHIFT {shift}\n" + STUBBORN % (loading, at_call))
+        subprocess.run([shutil.which("cc"), "-w", "-shared", "-fPIC", "-fno-builtin", tmp_path / "mine.c",
+                        "-o", tmp_path / "mine.so"], check=True)
+        return tmp_path / "mine.so"
+    return build
+
+
+@pytest.mark.parametrize(("how", "words"), [
+    ({"at_load": "_exit(0);"}, "mine disqualified: ended the process with status 0 before it had answered"),
+    ({"at_call": "exit(3);"}, "mine disqualified: ended with status 3, without a word"),
+    ({"at_call": "raise(SIGRTMIN + 3);"}, "mine disqualified: died of signal 37"),
+    ({"at_call": r'write(2, "\xff gone\n", 7); _exit(1);'}, "mine disqualified: \N{REPLACEMENT CHARACTER} gone"),
+    ({"shift": 8}, "mine disqualified: gave a block of 32 bytes that is not aligned to 16 at call 1"),
+])
+def test_a_library_that_ends_the_process_or_misplaces_blocks_is_disqualified_by_name(run, tiny, library, how, words):
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--lib", f"mine={library(**how)}")
+    assert status == 0
+    assert words in printed
+
+
+@pytest.mark.parametrize("how", [
+    {"at_load": r'write(1, "hello\n", 6);'}, {"at_call": r'write(1, "{}\n", 3);'}, {"at_load": "fork();"},
+])
+def test_a_library_that_prints_or_forks_is_measured_all_the_same(run, tiny, library, how):
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--json", "--lib",
+        f"mine={library(**how)}")
+    assert status == 0
+    (one,) = json.loads(printed)["comparisons"]
+    assert "mine" in [row["name"] for row in one["contenders"]]
+    assert not one["absent"]
+
+
+def test_a_library_that_hangs_is_disqualified(run, tiny, library, monkeypatch):
+    monkeypatch.setattr(runner, "TRIAL_TIMEOUT_S", 5)
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--lib",
+        f"mine={library(at_call='for (;;) pause();')}")
+    assert status == 0
+    assert "mine disqualified: did not end within 5 s" in printed
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["size-table", "--live", "1"], "Error: size-table: 1 live bytes are fewer than two blocks of this table"),
+    (["size-table", "--live", "17G"], "Error: size-table: live_bytes=18253611008: expected a whole number from 1 to 16G"),
+])
+def test_what_nothing_can_be_measured_with_is_refused_and_nobody_disqualified(run, arguments, words):
+    status, printed, complaint = run("bench", *arguments, "--against", "glibc", "--rounds", 1)
+    assert (status, printed) == (2, "")
+    assert complaint.splitlines()[-1].startswith(words)
