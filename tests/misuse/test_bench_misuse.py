@@ -55,6 +55,8 @@ def run(monkeypatch, capsys):
     (["--live", "much"], "--live much: expected a number of bytes, such as 64M"),
     (["lifo-pair", "--live", "1M"], "--live: it scales size tables, and there is none"),
     (["--cpu", "a-b"], "expected numbers such as 0,2-3"),
+    (["--cpu", "0-99999999999"], "is not one that this process may use"),
+    (["--cpu", "1-0"], "1-0 is no range of processors; expected the lower number first"),
     (["--cpu", "4095"], "processor 4095 is not one that this process may use"),
     (["--time", "2m", "--rounds", "5"], "--time and --rounds say two things"),
     (["--quick", "--rounds", "5"], "--rounds and --quick say two things"),
@@ -265,3 +267,65 @@ def test_what_nothing_can_be_measured_with_is_refused_and_nobody_disqualified(ru
     status, printed, complaint = run("bench", *arguments, "--against", "glibc", "--rounds", 1)
     assert (status, printed) == (2, "")
     assert complaint.splitlines()[-1].startswith(words)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["replay", "{pipe}"], "is a pipe; expected a regular file"),
+    (["bench", "{pipe}.csv"], "is a pipe; expected a regular file"),
+    (["bench", "{pipe}.pcap"], "is a pipe; expected a regular file"),
+    (["tune", "{pipe}"], "is a pipe; expected a regular file"),
+    (["trace", "info", "/dev/zero"], "/dev/zero: is a device; expected a regular file"),
+    (["trace", "convert", "{tiny}", "--to", "mtrace", "-o", "{pipe}"], "is a pipe; expected a regular file"),
+    (["compare", "/dev/zero", "/dev/zero"], "/dev/zero: is a device; expected a regular file"),
+    (["record", "-o", "{pipe}", "--", "true"], "is a pipe; expected a regular file"),
+])
+def test_what_would_be_waited_for_or_never_ends_is_refused_and_left_alone(run, tiny, tmp_path, arguments, words):
+    pipe = tmp_path / "pipe"
+    for path in (pipe, tmp_path / "pipe.csv", tmp_path / "pipe.pcap"):
+        os.mkfifo(path)
+    status, printed, complaint = run(*(one.format(pipe=pipe, tiny=tiny) for one in arguments))
+    assert (status, printed) == (2, "")
+    (line,) = complaint.splitlines()
+    assert words in line
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(("row", "words"), [
+    ("9" * 400 + ",1,1", "line 1: expected SIZE, RATE, LIVE BLOCKS"), ("16,1e300,1", "line 1: expected SIZE"),
+    ("16,1,nan", "line 1: expected SIZE"), ("16,1,5e-324", "t.csv: 7.90505e-323 live bytes in all are too few"),
+])
+@pytest.mark.parametrize("command", ["bench", "tune"])
+def test_a_size_table_with_numbers_that_no_program_has_is_refused(run, tmp_path, command, row, words):
+    (tmp_path / "t.csv").write_text(row + "\n")
+    status, printed, complaint = run(command, tmp_path / "t.csv")
+    assert (status, printed) == (2, "")
+    (line,) = complaint.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize(("keys", "value", "words"), [
+    (("comparisons", 0, "contenders", 0, "series", "first", 0), float("nan"), "is nan, expected a number"),
+    (("comparisons", 0, "contenders", 0, "series", "first", 0), 10 ** 400, "is larger than any number"),
+    (("comparisons", 0, "contenders", 0, "series", "first", 0), 1e-300, "values that nothing measured can have"),
+    (("comparisons", 0, "contenders", 0, "series", "first"), [], "has 0 values, expected 2, one for each round"),
+    (("fingerprint", "builds", "glibc"), None, "fingerprint.builds.glibc is NoneType, expected dict"),
+])
+def test_a_result_that_was_edited_by_hand_is_refused_in_one_line(run, tiny, tmp_path, keys, value, words):
+    status, printed, _ = run("replay", tiny, "--against", "glibc", "--rounds", 2, "--metric", "time", "--json")
+    assert status == 0
+    found = inner = json.loads(printed)
+    (tmp_path / "good.json").write_text(printed)
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (tmp_path / "bad.json").write_text(json.dumps(found))
+    status, printed, complaint = run("compare", tmp_path / "good.json", tmp_path / "bad.json")
+    assert (status, printed) == (2, "")
+    assert words in complaint.splitlines()[-1]
+
+
+def test_brackets_without_an_end_are_no_result(run, tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    status, _, complaint = run("compare", tmp_path / "deep.json", tmp_path / "deep.json")
+    assert status == 2
+    assert complaint.splitlines()[-1].startswith(f"Error: {tmp_path / 'deep.json'}: is not JSON")

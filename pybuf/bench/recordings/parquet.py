@@ -38,12 +38,17 @@ def _schema(pyarrow: Any, metadata: dict[bytes, bytes] | None = None) -> Any:
 def read(path: Path) -> Source:
     """Read a Parquet file. Raises ModuleNotFoundError without pyarrow, ForeignError for a file that is not ours."""
     import pyarrow  # type: ignore[import-untyped]
-    from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path)
-    except pyarrow.ArrowException as damage:
-        raise ForeignError(f"cut short or damaged ({str(damage).splitlines()[0]})") from None
+        return _source(pyarrow, path)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as damage:
+        raise ForeignError(f"cut short or damaged ({str(damage).partition(chr(10))[0]})") from None
+
+
+def _source(pyarrow: Any, path: Path) -> Source:
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
     found = file.schema_arrow
     metadata = found.metadata or {}
     version = metadata.get(VERSION_KEY, b"").decode("utf-8", "replace")
@@ -87,8 +92,8 @@ def _batches(pyarrow: Any, file: Any, recorded: dict[str, bool]) -> Iterator[Bat
             for rows in file.iter_batches(batch_size=1 << 16, row_groups=[group], columns=names):
                 if rows.num_rows:
                     yield _records.from_columns(rows.num_rows, *_columns(rows, recorded))
-    except (pyarrow.ArrowException, OSError) as damage:
-        raise ForeignError(f"damaged ({str(damage).splitlines()[0]})") from None
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as damage:
+        raise ForeignError(f"damaged ({str(damage).partition(chr(10))[0]})") from None
 
 
 def _columns(rows: Any, recorded: dict[str, bool]) -> list[Any]:

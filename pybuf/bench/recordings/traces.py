@@ -49,6 +49,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
+from pybuf.bench.files import check_regular, opened
 from pybuf.bench.recordings import memray_trace, mtrace, parquet, recording, rmm
 from pybuf.bench.recordings._records import MtraceLines
 from pybuf.bench.recordings._words import Words
@@ -177,7 +178,7 @@ def parse(lines: Iterable[bytes], name: str, path: str = "") -> Trace:
 def open_source(path: Path) -> Iterator[Source]:
     """The records of a recording, to be read within the block. Raises TraceError, also while they are read."""
     try:
-        with path.open("rb") as raw:
+        with opened(path) as raw:
             yield _source(path, raw)
     except EOFError:
         raise TraceError(f"{path}: the compressed file is cut short; record or copy it again") from None
@@ -368,6 +369,10 @@ def convert(path: Path, target: Path, kind: str | None = None) -> list[str]:
         raise TraceError(f"{target}: a Parquet file is compressed inside; leave out {target.suffix}")
     if target.is_dir():
         raise TraceError(f"{target}: is a directory; expected a file to write")
+    try:
+        check_regular(target)
+    except OSError as failure:  # it would be replaced
+        raise TraceError(f"{target}: {failure.strerror or failure}") from None
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open_source(path) as source:
