@@ -131,6 +131,20 @@ def test_an_output_that_is_full_is_told(tiny):
     assert done.stderr.splitlines()[-1] == "Error: standard output: No space left on device"
 
 
+@pytest.mark.parametrize("arguments", [
+    ["replay", "{tiny}", "--against", "glibc", "--rounds", "1"], ["trace", "info", "{tiny}"],
+    ["tune", "{tiny}"], ["bench", "--list"],
+])
+def test_an_output_that_is_closed_is_no_error(tiny, arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(tiny.parent)}
+    given = [one.format(tiny=tiny) for one in arguments]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-P", "-c", "from pybuf.cli import main; main()", *given],
+        env=environment, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
 def test_ctrl_c_keeps_finished_rounds_and_the_same_command_goes_on(tiny, tmp_path):
     out = tmp_path / "out"
     code = "from pybuf.cli import main; main()"
