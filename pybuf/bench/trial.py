@@ -149,16 +149,37 @@ class _Score:
     is_recorded: bool = False
 
 
+def _passed(words: mmap.mmap | memoryview, width: int, first: int = 0, last: int = -1) -> Iterator[tuple[int, int]]:
+    """Entries of ``width`` bytes, from first to last, in parts: those of a long file do not stay when one is done."""
+    count = len(words) // width
+    last = count if last < 0 else last
+    is_long = isinstance(words, mmap.mmap) and count > WINDOW_WORDS
+    for start in range(first, last, WINDOW_WORDS):
+        stop = min(start + WINDOW_WORDS, last)
+        yield start, stop
+        if is_long:
+            page = start * width // PAGE_BYTES * PAGE_BYTES
+            cast(mmap.mmap, words).madvise(mmap.MADV_DONTNEED, page, stop * width - page)
+
+
+def _feed(found: _replay.Profile, words: mmap.mmap | memoryview, first: int, last: int) -> None:
+    for start, stop in _passed(words, 8, first, last):
+        found.feed(words, start, stop)
+
+
 def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None, **more: Any) -> _Score:
     events = slots = peak_word = largest = bits = 0
     for lane in lanes:
-        before = _replay.profile(lane.words, lane.start)[0]
-        upto, lane_slots, _, lane_peak, lane_bits, lane_largest = _replay.profile(lane.words, lane.stop)
-        events += upto - before
-        slots, peak_word = max(slots, lane_slots), peak_word or lane_peak
-        bits, largest = bits | lane_bits, max(largest, lane_largest)
+        found = _replay.Profile()
+        _feed(found, lane.words, 0, lane.start)
+        before = found.events
+        _feed(found, lane.words, lane.start, lane.stop)
+        events += found.events - before
+        slots, peak_word = max(slots, found.slots), peak_word or found.peak_word
+        bits, largest = bits | found.operations, max(largest, found.largest)
     operations = {operation for operation in range(4) if bits >> operation & 1}
-    has_alignments = alignments is not None and re.search(rb"[\x05-\xff]", alignments) is not None
+    has_alignments = alignments is not None and any(
+        re.search(rb"[\x05-\xff]", memoryview(alignments)[first:last]) for first, last in _passed(alignments, 1))
     return _Score(
         plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
         has_alignments, **more,
@@ -168,15 +189,10 @@ def _score(plan: Plan, lanes: list[_Lane], alignments: mmap.mmap | None = None, 
 def _recorded(order: Order) -> _Score:
     words = _mapped_path(order["words"])
     stop = order.get("recorded", len(words) // 8)
-    slots = order.get("slots") or _replay.profile(words, len(words) // 8)[1]
-    plan = Plan("alone", [], [(0, stop)], slots)
+    plan = Plan("alone", [], [(0, stop)], order.get("slots", 0))
     alignments = _mapped_path(order["alignments"]) if order.get("alignments") else None
     lane = _Lane(words, 0, stop)
-    score = _score(plan, [lane], alignments, is_recorded=True)
-    if lane.count > WINDOW_WORDS:  # all were looked at, and none is to stay
-        for mapped in filter(None, (words, alignments)):
-            mapped.madvise(mmap.MADV_DONTNEED)
-    return score
+    return _score(plan, [lane], alignments, is_recorded=True)
 
 
 def _threaded(order: Order) -> _Score:
@@ -556,6 +572,15 @@ class _Resident:
         return 0
 
 
+def _live_along(words: mmap.mmap | memoryview, stops: list[int]) -> list[int]:
+    found = _replay.Profile()
+    live = []
+    for first, last in pairwise([0, *stops]):
+        _feed(found, words, first, last)
+        live.append(found.live_bytes)
+    return live
+
+
 def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
     """Live bytes where the lanes are at each of ``ends``."""
     if score.layout is not None:
@@ -568,7 +593,7 @@ def _live_bytes(score: _Score, ends: list[list[int]]) -> list[int]:
             live.append(sum(word >> 28 for word in sizes[freed:made]))
         return live
     per_lane = [
-        _replay.live_bytes(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)
+        _live_along(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)
     ]
     return [sum(live) for live in zip(*per_lane, strict=True)]
 
