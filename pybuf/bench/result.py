@@ -206,6 +206,7 @@ def _check_series(result: Result) -> None:
             for passes, values in row.series.items():
                 where = f"{one.id}: the series {passes!r} of {row.name}"
                 if len(values) != one.rounds:
-                    raise ForeignFileError(f"{where} has {len(values)} values, expected {one.rounds}, one for each round")
+                    raise ForeignFileError(
+                        f"{where} has {len(values)} values, expected {one.rounds}, one for each round")
                 if not all(NUMBER_LEAST < value < 1 / NUMBER_LEAST for value in values if value):
                     raise ForeignFileError(f"{where} has values that nothing measured can have")

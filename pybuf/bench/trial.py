@@ -765,8 +765,8 @@ def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
             score = _recorded(order) if order["workload"] == "trace" else _drawn(order)
     except OSError as failure:
         raise RefusedError(
-            f"{order['workload']}: no room for its events in {tempfile.gettempdir()}: {failure.strerror or failure}; set "
-            "TMPDIR to a directory with more") from None
+            f"{order['workload']}: no room for its events in {tempfile.gettempdir()}: {failure.strerror or failure}; "
+            "set TMPDIR to a directory with more") from None
     except MemoryError:
         raise RefusedError(f"{order['workload']}: no memory for its events; give it fewer") from None
     except (ValueError, OverflowError) as failure:

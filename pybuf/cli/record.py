@@ -61,10 +61,7 @@ def record(
 
 
 def _summary(done: recorder.Recorded) -> list[str]:
-    if done.status < 0:
-        ended = f"was killed by {name_of(-done.status)}"
-    else:
-        ended = f"ended with status {done.status}"
+    ended = f"was killed by {name_of(-done.status)}" if done.status < 0 else f"ended with status {done.status}"
     lines = [f"the program {ended} after {done.seconds:.2f} s"]
     if done.recorder == "memray":
         size = done.file.stat().st_size

@@ -213,7 +213,7 @@ def test_a_second_run_in_the_directory_of_one_that_goes_on_is_refused(trials, ti
     runner.begin(manifest, tmp_path, False)
     first = runner.Journal(tmp_path / "rounds.jsonl")
     for begin in (lambda: runner.begin(manifest, tmp_path, False), lambda: run(manifest, tmp_path)):
-        with pytest.raises(runner.RunError, match="another run is writing to .*; wait until it ends"):
+        with pytest.raises(runner.RunError, match=r"another run is writing to .*; wait until it ends"):
             begin()
     first.close()
     assert runner.begin(manifest, tmp_path, False)[1]

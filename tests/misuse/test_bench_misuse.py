@@ -275,7 +275,7 @@ def test_a_library_that_hangs_is_disqualified(run, tiny, library, monkeypatch):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["size-table", "--live", "1"], "Error: size-table: 1 live bytes are fewer than two blocks of this table"),
-    (["size-table", "--live", "17G"], "Error: size-table: live_bytes=18253611008: expected a whole number from 1 to 16G"),
+    (["size-table", "--live", "17G"], "Error: size-table: live_bytes=18253611008: expected a whole number"),
 ])
 def test_what_nothing_can_be_measured_with_is_refused_and_nobody_disqualified(run, arguments, words):
     status, printed, complaint = run("bench", *arguments, "--against", "glibc", "--rounds", 1)

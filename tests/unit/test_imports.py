@@ -35,6 +35,7 @@ LAYERS = (
     ("pybuf.network", "pybuf.ras", "pybuf.netapi", "pybuf.videoport", "pybuf.hdaudio"),
     ("pybuf.machine",),
     ("pybuf._doors", "pybuf._arguments"),
+    ("pybuf.bench.files",),
     ("pybuf.bench.recordings",),
     ("pybuf.windll", "pybuf.emulators", "pybuf.interop", "pybuf.bench"),
     ("pybuf.bench.reports", "pybuf.bench.ratios"),
