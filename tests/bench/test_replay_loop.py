@@ -123,7 +123,7 @@ def test_words_outside_of_the_trace_are_refused():
 def test_what_a_trial_looks_over_does_not_stay_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "WINDOW_WORDS", 1 << 14)
     monkeypatch.setattr(trial, "WINDOW_BYTES", 1 << 17)
-    words = array("Q", (word for number in range(1 << 18) for word in ((number % 99 + 1) << 28, 1)))
+    words = array("Q", (word for number in range(1 << 20) for word in ((number % 99 + 1) << 28, 1)))
     (tmp_path / "words").write_bytes(words.tobytes())
     mapped = trial._mapped_path(str(tmp_path / "words"))
     whole, in_parts = _replay.Profile(), _replay.Profile()
@@ -132,10 +132,10 @@ def test_what_a_trial_looks_over_does_not_stay_in_memory(tmp_path, monkeypatch):
     for first, last in trial._passed(mapped, 8):
         in_parts.feed(mapped, first, last)
         most = max(most, _resident_bytes(tmp_path / "words"))
-    assert 1 << 14 < most < 1 << 20 < len(mapped)
+    assert 1 << 14 < most < len(mapped) // 2  # the system maps up to 2 MiB at a time
     for name in ("events", "slots", "live_bytes", "peak_live_bytes", "peak_word", "operations", "largest"):
         assert getattr(in_parts, name) == getattr(whole, name)
-    assert (whole.events, whole.slots, whole.peak_live_bytes, whole.peak_word) == (1 << 19, 1, 99, 197)
+    assert (whole.events, whole.slots, whole.peak_live_bytes, whole.peak_word) == (1 << 21, 1, 99, 197)
 
 
 def _resident_bytes(path):
