@@ -262,10 +262,18 @@ cdef inline bint is_filled(const uint8_t *block, uint64_t size, uint8_t fill) no
     return size == 0 or (block[0] == fill and memcmp(block, block + 1, size - 1) == 0)
 
 
+cdef inline uint64_t aligned_to(uint64_t size) noexcept nogil:
+    # What any object of that size needs: C's strictest, or the largest power of two that fits into it, if that is less.
+    return 16 if size >= 16 else 8 if size >= 8 else 1
+
+
 cdef const uint64_t *checked_loop(
     const Calls *calls, const uint64_t *word, const uint64_t *end, const Place *place,
 ) noexcept nogil:
-    """Fills every block; before a free and after a reallocation it must still be as it was filled."""
+    """Fills every block; before a free and after a reallocation it must still be as it was filled.
+
+    Every block must have the alignment that was asked for, and what an object of its size needs.
+    """
     cdef uint64_t number, size
     cdef void **slot
     cdef Mark *mark
@@ -291,6 +299,8 @@ cdef const uint64_t *checked_loop(
                     return word
             if size and slot[0] == NULL:
                 return word
+            if <uintptr_t>slot[0] & (aligned_to(size) - 1):
+                return word
             if not is_filled(<uint8_t *>slot[0], min(size, mark.size), mark.fill):
                 return word
             if word[0] & OPERATION_BITS == ZEROED and not is_filled(<uint8_t *>slot[0], size, 0):
@@ -302,6 +312,11 @@ cdef const uint64_t *checked_loop(
                 memset(slot[0], mark.fill, size)
         word += 1
     return end
+
+
+def least_alignment(uint64_t size):
+    """What a block of ``size`` bytes must be aligned to, if nobody asks for more."""
+    return aligned_to(size)
 
 
 # ---- the loops by name ---------------------------------------------------------------------
@@ -487,52 +502,47 @@ def histograms(const uint8_t[::1] counts):
     return found
 
 
-def profile(const uint8_t[::1] words, Py_ssize_t last):
-    """What the first ``last`` words amount to: ``(events, slots, peak_live_bytes, peak_word, operations, largest)``.
+cdef class Profile:
+    """What words amount to that are fed in parts, one after the other; nothing of a part is kept.
 
-    A reallocation is two events. ``peak_word`` words lead to the peak. ``operations`` has the bit
-    ``1 << operation`` of each that occurs. ``largest`` is the size of the largest block.
+    events         a reallocation is two
+    slots          one more than the largest slot number
+    live_bytes     after the last word
+    peak_word      so many words lead to the peak of live bytes
+    operations     has the bit ``1 << operation`` of each that occurs
+    largest        the size of the largest block
     """
-    cdef const uint64_t *word = <const uint64_t *>&words[0] if words.shape[0] else NULL
-    cdef Py_ssize_t index
-    cdef uint64_t number, operation, size
-    cdef uint64_t slots = 0, events = 0, live = 0, peak = 0, peak_word = 0, operations = 0, largest = 0
-    if not 0 <= last <= words.shape[0] // 8:
-        raise IndexError(f"word {last} of {words.shape[0] // 8}")
-    for index in range(last):
-        slots = max(slots, ((word[index] >> SLOT_SHIFT) & SLOT_BITS) + 1)
-    cdef uint64_t[::1] sizes = array("Q", bytes(8 * slots + 8))
-    for index in range(last):
-        number = (word[index] >> SLOT_SHIFT) & SLOT_BITS
-        operation = word[index] & OPERATION_BITS
-        size = 0 if operation == FREE else word[index] >> SIZE_SHIFT
-        operations |= <uint64_t>1 << operation
-        events += 2 if operation == REALLOCATE else 1
-        live += size - sizes[number]
-        sizes[number] = size
-        largest = max(largest, size)
-        if live > peak:
-            peak, peak_word = live, <uint64_t>index + 1
-    return events, slots, peak, peak_word, operations, largest
 
+    cdef readonly uint64_t events, slots, live_bytes, peak_live_bytes, peak_word, operations, largest
+    cdef uint64_t count
+    cdef uint64_t[::1] sizes
 
-def live_bytes(const uint8_t[::1] words, stops):
-    """Live bytes after as many words as each of ``stops`` says, which ascend; a list."""
-    cdef const uint64_t *word = <const uint64_t *>&words[0] if words.shape[0] else NULL
-    cdef Py_ssize_t index = 0
-    cdef Py_ssize_t stop
-    cdef uint64_t number, size, live = 0
-    cdef uint64_t[::1] sizes = array("Q", bytes(8 * profile(words, max(stops, default=0))[1] + 8))
-    found = []
-    for stop in stops:
-        while index < stop:
+    def __cinit__(self):
+        self.sizes = array("Q", bytes(8))
+
+    def feed(self, const uint8_t[::1] words, Py_ssize_t first, Py_ssize_t last):
+        """Words ``first`` to ``last`` of a buffer. IndexError where it has not so many."""
+        cdef const uint64_t *word = <const uint64_t *>&words[0] if words.shape[0] else NULL
+        cdef Py_ssize_t index
+        cdef uint64_t number, operation, size
+        if not 0 <= first <= last <= words.shape[0] // 8:
+            raise IndexError(f"words {first} to {last} of {words.shape[0] // 8}")
+        for index in range(first, last):
+            self.slots = max(self.slots, ((word[index] >> SLOT_SHIFT) & SLOT_BITS) + 1)
+        if self.slots > <uint64_t>self.sizes.shape[0]:
+            self.sizes = array("Q", bytes(self.sizes) + bytes(8 * (2 * self.slots - self.sizes.shape[0])))
+        for index in range(first, last):
             number = (word[index] >> SLOT_SHIFT) & SLOT_BITS
-            size = 0 if word[index] & OPERATION_BITS == FREE else word[index] >> SIZE_SHIFT
-            live += size - sizes[number]
-            sizes[number] = size
-            index += 1
-        found.append(live)
-    return found
+            operation = word[index] & OPERATION_BITS
+            size = 0 if operation == FREE else word[index] >> SIZE_SHIFT
+            self.operations |= <uint64_t>1 << operation
+            self.events += 2 if operation == REALLOCATE else 1
+            self.live_bytes += size - self.sizes[number]
+            self.sizes[number] = size
+            self.largest = max(self.largest, size)
+            self.count += 1
+            if self.live_bytes > self.peak_live_bytes:
+                self.peak_live_bytes, self.peak_word = self.live_bytes, self.count
 
 
 # The empty harness: what the loop itself costs. Every block is the same one, and nothing is freed. A touch of

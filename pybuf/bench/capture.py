@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pybuf.bench.files import opened
+
 #: First four bytes of a capture -> byte order, nanoseconds in one unit of the fraction.
 MAGICS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
@@ -52,7 +54,7 @@ def read(path: str | Path) -> Frames:
     """
     path = Path(path)
     try:
-        with path.open("rb") as raw:
+        with opened(path) as raw:
             start = raw.read(6)
             raw.seek(0)
             file: IO[bytes] | lzma.LZMAFile | gzip.GzipFile = raw

@@ -10,6 +10,7 @@ from typing import Any
 from pybuf.bench.analysis import EMPTY, OURS
 from pybuf.bench.contenders import BASE, CONTENDERS, describe, look_python, variant_name
 from pybuf.bench.contenders import variants as variants_of
+from pybuf.bench.files import opened
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload
 from pybuf.bench.tasks import SAME, SHIPPED
 from pybuf.bench.trials import look
@@ -93,7 +94,7 @@ def digest(path: Path) -> str | None:
     """The SHA-256 of a file; None when it cannot be read."""
     found = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             while block := file.read(1 << 20):
                 found.update(block)
     except OSError:

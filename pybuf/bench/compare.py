@@ -129,7 +129,7 @@ def _changes(one: Comparison, other: Comparison) -> list[Change]:
 def _logs(row: Row, base: Row | None, passes: str) -> list[float]:
     values = row.series[passes]
     if base is not None:
-        if min(base.series[passes]) <= 0:
+        if min(base.series.get(passes, ()), default=0) <= 0:
             return []
         values = [value / other for value, other in zip(values, base.series[passes], strict=True)]
     return [math.log(value) for value in values] if min(values, default=0) > 0 else []

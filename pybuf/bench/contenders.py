@@ -372,7 +372,8 @@ def look(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    from pybuf.bench.children import answer
     from pybuf.bench.processor import end_with_parent
 
     end_with_parent()
-    print(json.dumps(look(json.loads(sys.argv[1]))))
+    answer(lambda: look(json.loads(sys.argv[1])))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pybuf.bench.files import check_regular
 from pybuf.bench.jsonfile import ForeignFileError
 from pybuf.bench.manifest import Manifest
 from pybuf.bench.manifest import load as load_manifest
@@ -25,7 +28,11 @@ class RunError(Exception):
 
 
 class Journal:
-    """Finished rounds, a line of JSON each: what an interrupted run goes on from."""
+    """Finished rounds, a line of JSON each: what an interrupted run goes on from.
+
+    A line ends in a checksum of the rest, so that what was torn or edited is not taken for a round. While a run writes
+    there, the file is locked: RunError for a second run beside it.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -39,11 +46,14 @@ class Journal:
             whole = text[:text.rfind(b"\n") + 1]  # the last line may have been cut off
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                self.lines.append(json.loads(line))
+                self.lines.append(_unsealed(line))
             except ValueError:
                 raise RunError(f"{path}: line {number} is damaged; delete the directory to start again") from None
         with self._told():
             self.file = path.open("r+b" if path.exists() else "wb")
+            if not _is_lockable(self.file.fileno()):
+                self.close()
+                raise RunError(_beside(path.parent))
             if path.is_file():
                 self.file.truncate(len(whole))
                 self.file.seek(len(whole))
@@ -63,7 +73,7 @@ class Journal:
         self.lines.append(line)
         if self.file is not None:
             with self._told():
-                self.file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+                self.file.write(_sealed(line))
                 self.file.flush()
 
     def close(self) -> None:
@@ -71,6 +81,35 @@ class Journal:
         if self.file is not None:
             with suppress(OSError):  # what could not be written was told when it was tried
                 self.file.close()
+
+
+def _sealed(line: dict[str, Any]) -> bytes:
+    text = json.dumps(line, separators=(",", ":")).encode()
+    return text[:-1] + b',"crc":%d}\n' % zlib.crc32(text)
+
+
+def _unsealed(text: bytes) -> dict[str, Any]:
+    """The line that became ``text``. Raises ValueError when it is another."""
+    if text + b"\n" == ENDED:
+        return {"is_ended": True, "seconds": 0}
+    start, _, crc = text.rpartition(b',"crc":')
+    if crc != b"%d}" % zlib.crc32(start + b"}"):
+        raise ValueError("the checksum is of another line")
+    line: dict[str, Any] = json.loads(start + b"}")
+    return line
+
+
+def _is_lockable(file: int) -> bool:
+    """Lock an open file as long as it is open, unless another run has."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _beside(directory: Path) -> str:
+    return f"another run is writing to {directory}; wait until it ends, or choose another directory"
 
 
 def begin(manifest: Manifest, directory: Path, is_seed_given: bool) -> tuple[Manifest, bool]:
@@ -83,6 +122,11 @@ def begin(manifest: Manifest, directory: Path, is_seed_given: bool) -> tuple[Man
     journal = directory / JOURNAL
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        check_regular(journal)
+        if journal.exists():
+            with journal.open("rb") as file:
+                if not _is_lockable(file.fileno()):
+                    raise RunError(_beside(directory))
         if path.exists() and journal.exists() and not _is_ended(journal):
             begun = load_manifest(path)
             if not manifest.is_same_run(begun) or (is_seed_given and manifest.seed != begun.seed):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pybuf.bench.files import check_regular
 
 Record = TypeVar("Record")
 
@@ -23,10 +26,11 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     Raises ForeignFileError, one line that names the file.
     """
     try:
+        check_regular(path, is_pipe_good=True)
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as failure:
         raise ForeignFileError(f"{path}: {failure.strerror or failure}; expected {what}") from None
-    except ValueError:  # neither UTF-8 nor JSON
+    except (ValueError, RecursionError):  # neither UTF-8 nor JSON, or no end of brackets
         raise ForeignFileError(f"{path}: is not JSON; expected {what}") from None
     if not isinstance(found, dict):
         raise ForeignFileError(f"{path}: is not a JSON object; expected {what}")
@@ -94,7 +98,14 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         _expect(value, dict, where)
         return {key: _decode(arguments[1], one, f"{where}.{key}") for key, one in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ForeignFileError(f"{where} is larger than any number that is measured") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ForeignFileError(f"{where} is {value}, expected a number")
+    if kind is float and isinstance(value, float):
+        return value
     _expect(value, kind, where)
     return value
 

@@ -82,15 +82,19 @@ def locked_many(
 def parsed(text: str) -> list[int]:
     """Processor numbers of a list like ``0,2-3``. Raises ValueError, one line, for others and for what is not here."""
     found: set[int] = set()
+    allowed = set(_allowed())
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError(f"{text!r} is no list of processors; expected numbers such as 0,2-3")
-        found.update(range(int(first), int(last or first) + 1))
-    absent = sorted(found - set(_allowed()))
-    if absent:
-        here = ", ".join(map(str, sorted(_allowed())))
-        raise ValueError(f"processor {absent[0]} is not one that this process may use; those are {here}")
+        low, high = int(first[:10]), int((last or first)[:10])  # longer ones are not here either
+        if low > high:
+            raise ValueError(f"{part.strip()} is no range of processors; expected the lower number first")
+        absent = next((number for number in range(low, high + 1) if number not in allowed), None)
+        if absent is not None:
+            here = ", ".join(map(str, sorted(allowed)))
+            raise ValueError(f"processor {absent} is not one that this process may use; those are {here}")
+        found.update(range(low, high + 1))
     return sorted(found)
 
 

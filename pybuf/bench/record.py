@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pybuf.bench.files import opened
 from pybuf.bench.recordings import memray_trace, recording
 from pybuf.bench.recordings._records import Arrivals
 from pybuf.bench.recordings.records import RECORD_BYTES
@@ -165,7 +166,7 @@ def memray_command(command: Sequence[str], file: Path, is_following: bool) -> li
 def check_target(file: Path) -> None:
     """Raise RecordError unless ``file`` can be written, and holds nothing but an older recording."""
     try:
-        with file.open("rb") as old:
+        with opened(file) as old:
             start = old.read(64)
         known = (recording.MAGIC, memray_trace.MAGIC, memray_trace.LZ4_MAGIC, SIZES_HEADER[:64].encode())
         if start and not start.startswith(known):

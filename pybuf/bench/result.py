@@ -13,6 +13,8 @@ from typing import Any
 from pybuf.bench.jsonfile import ForeignFileError, decode, read_json, text_of, write_json
 from pybuf.bench.manifest import SCHEMA, Manifest, check_schema
 
+#: Neither a time nor a number of bytes is so small, nor its reciprocal so large.
+NUMBER_LEAST = 1e-30
 WHAT = "a result written by pybuf bench or pybuf replay"
 
 
@@ -189,6 +191,22 @@ def load(path: Path) -> Result:
     found = read_json(path, WHAT)
     check_schema(path, found, WHAT)
     try:
-        return decode(Result, found)
+        result = decode(Result, found)
+        decode(dict[str, dict[str, str]], result.fingerprint.get("builds", {}), "fingerprint.builds")
+        _check_series(result)
+        return result
     except ForeignFileError as wrong:
         raise ForeignFileError(f"{path}: {wrong}; expected {WHAT}") from None
+
+
+def _check_series(result: Result) -> None:
+    """Raise ForeignFileError unless every row has what the rest of its comparison says that it has."""
+    for one in result.comparisons:
+        for row in one.contenders:
+            for passes, values in row.series.items():
+                where = f"{one.id}: the series {passes!r} of {row.name}"
+                if len(values) != one.rounds:
+                    raise ForeignFileError(
+                        f"{where} has {len(values)} values, expected {one.rounds}, one for each round")
+                if not all(NUMBER_LEAST < value < 1 / NUMBER_LEAST for value in values if value):
+                    raise ForeignFileError(f"{where} has values that nothing measured can have")

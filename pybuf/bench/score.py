@@ -11,12 +11,13 @@ import mmap
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from pybuf.bench import _replay
 from pybuf.bench import order as order_of
+from pybuf.bench.children import RefusedError
 from pybuf.bench.processor import end_with_parent
 from pybuf.bench.workloads import Plan, draw, find
 
@@ -132,22 +133,55 @@ class Score:
 
 
 def score_of(order: Order) -> Score:
-    """The words of an order. Raises ValueError, one line, for what cannot be drawn or read."""
-    if "layout" in order:
-        return _threaded(order)
-    return _recorded(order) if order["workload"] == "trace" else _drawn(order)
+    """The words of an order. Raises RefusedError, one line, for what cannot be drawn or read."""
+    name = order["workload"]
+    try:
+        if "layout" in order:
+            return _threaded(order)
+        return _recorded(order) if name == "trace" else _drawn(order)
+    except OSError as failure:
+        raise RefusedError(
+            f"{name}: no room for its events in {tempfile.gettempdir()}: {failure.strerror or failure}; set TMPDIR to "
+            "a directory with more") from None
+    except MemoryError:
+        raise RefusedError(f"{name}: no memory for its events; give it fewer") from None
+    except (ValueError, OverflowError) as failure:
+        told = str(failure)
+        raise RefusedError(told if told.startswith(name) else f"{name}: {told}") from None
+
+
+def passed(words: mmap.mmap | memoryview, width: int, first: int = 0, last: int = -1) -> Iterator[tuple[int, int]]:
+    """Entries of ``width`` bytes, from first to last, in parts: those of a long file do not stay when one is done."""
+    count = len(words) // width
+    last = count if last < 0 else last
+    is_long = isinstance(words, mmap.mmap) and count > WINDOW_WORDS
+    for start in range(first, last, WINDOW_WORDS):
+        stop = min(start + WINDOW_WORDS, last)
+        yield start, stop
+        if is_long:
+            page = start * width // PAGE_BYTES * PAGE_BYTES
+            cast(mmap.mmap, words).madvise(mmap.MADV_DONTNEED, page, stop * width - page)
+
+
+def feed(found: _replay.Profile, words: mmap.mmap | memoryview, first: int, last: int) -> None:
+    """Have a profile look at the words from first to last."""
+    for start, stop in passed(words, 8, first, last):
+        found.feed(words, start, stop)
 
 
 def _score(plan: Plan, lanes: list[Lane], alignments: mmap.mmap | None = None, **more: Any) -> Score:
     events = slots = peak_word = largest = bits = 0
     for lane in lanes:
-        before = _replay.profile(lane.words, lane.start)[0]
-        upto, lane_slots, _, lane_peak, lane_bits, lane_largest = _replay.profile(lane.words, lane.stop)
-        events += upto - before
-        slots, peak_word = max(slots, lane_slots), peak_word or lane_peak
-        bits, largest = bits | lane_bits, max(largest, lane_largest)
+        found = _replay.Profile()
+        feed(found, lane.words, 0, lane.start)
+        before = found.events
+        feed(found, lane.words, lane.start, lane.stop)
+        events += found.events - before
+        slots, peak_word = max(slots, found.slots), peak_word or found.peak_word
+        bits, largest = bits | found.operations, max(largest, found.largest)
     operations = {operation for operation in range(4) if bits >> operation & 1}
-    has_alignments = alignments is not None and re.search(rb"[\x05-\xff]", alignments) is not None
+    has_alignments = alignments is not None and any(
+        re.search(rb"[\x05-\xff]", memoryview(alignments)[first:last]) for first, last in passed(alignments, 1))
     return Score(
         plan, lanes, alignments, events * plan.repeats, max(slots, plan.slots), peak_word, operations, largest,
         has_alignments, **more,
@@ -157,15 +191,9 @@ def _score(plan: Plan, lanes: list[Lane], alignments: mmap.mmap | None = None, *
 def _recorded(order: Order) -> Score:
     words = mapped_path(order["words"])
     stop = order.get("recorded", len(words) // 8)
-    slots = order.get("slots") or _replay.profile(words, len(words) // 8)[1]
-    plan = Plan("alone", [], [(0, stop)], slots)
+    plan = Plan("alone", [], [(0, stop)], order.get("slots", 0))
     alignments = mapped_path(order["alignments"]) if order.get("alignments") else None
-    lane = Lane(words, 0, stop)
-    score = _score(plan, [lane], alignments, is_recorded=True)
-    if lane.count > WINDOW_WORDS:  # all were looked at, and none is to stay
-        for mapped in filter(None, (words, alignments)):
-            mapped.madvise(mmap.MADV_DONTNEED)
-    return score
+    return _score(plan, [Lane(words, 0, stop)], alignments, is_recorded=True)
 
 
 def _threaded(order: Order) -> Score:

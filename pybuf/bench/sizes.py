@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from pybuf.bench.files import check_regular
+
 #: Sizes and live blocks of one table.
 ROWS_LIMIT = 1 << 20
+#: Sizes, rates and live blocks are below this: no machine has more, and sums of products stay numbers.
+NUMBER_LIMIT = 1 << 60
 
 
 class SizeTableError(ValueError):
@@ -61,6 +65,7 @@ def read(path: str | Path) -> SizeTable:
     path = Path(path)
     rows: dict[int, tuple[float, float]] = {}
     try:
+        check_regular(path)
         with path.open(encoding="ascii") as file:
             for number, line in enumerate(file, 1):
                 fields = line.strip().split(",")
@@ -70,7 +75,7 @@ def read(path: str | Path) -> SizeTable:
                     size, rate, live = int(fields[0]), float(fields[1]), float(fields[2])
                 except (ValueError, IndexError):
                     size = rate = live = -1
-                if size < 0 or not (0 <= rate < math.inf and 0 <= live < math.inf) or len(rows) > ROWS_LIMIT:
+                if not all(0 <= value < NUMBER_LIMIT for value in (size, rate, live)) or len(rows) > ROWS_LIMIT:
                     shown = line.strip()[:40]
                     raise SizeTableError(f"{path}: line {number}: expected SIZE, RATE, LIVE BLOCKS; found {shown!r}")
                 old_rate, old_live = rows.get(size, (0.0, 0.0))
@@ -82,5 +87,8 @@ def read(path: str | Path) -> SizeTable:
     rows.pop(0, None)
     if not any(rate for rate, _ in rows.values()) or not any(live for _, live in rows.values()):
         raise SizeTableError(f"{path}: holds no size that is allocated and lives; expected SIZE, RATE, LIVE BLOCKS")
+    total = math.fsum(size * live for size, (_, live) in rows.items())
+    if total < 1 / NUMBER_LIMIT:
+        raise SizeTableError(f"{path}: {total:g} live bytes in all are too few to be scaled; give it more live blocks")
     ordered = sorted(rows)
     return SizeTable(ordered, [rows[size][0] for size in ordered], [rows[size][1] for size in ordered])

@@ -25,7 +25,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
-from pybuf.bench import _replay
+from pybuf.bench import _replay, children
 from pybuf.bench import order as order_of
 from pybuf.bench.contenders import CONTENDERS, ContenderMissingError, Functions, load
 from pybuf.bench.processor import end_with_parent, pin
@@ -35,6 +35,7 @@ from pybuf.bench.score import (
     Entry,
     Order,
     Score,
+    feed,
     make_resident,
     mapped_path,
     score_of,
@@ -262,9 +263,19 @@ class Player:
         slot, size = word >> 2 & 0x3FFFFFF, word >> 28
         slots = self.slots[min(lane, len(self.slots) - 1)]
         where = f"at call {index + 1:,}" + (f" of thread {lane + 1}" if len(self.lanes) > 1 else "")
-        if word & 3 != FREE and size and not any(slots[slot * 8:slot * 8 + 8]):
+        block = int.from_bytes(slots[slot * 8:slot * 8 + 8], sys.byteorder)
+        if word & 3 != FREE and size and not block:
             return f"gave no memory for {size:,} bytes {where}"
+        needed = self._alignment(lane, index, size, word & 3)
+        if word & 3 != FREE and block & needed - 1:
+            return f"gave a block of {size:,} bytes that is not aligned to {needed:,} {where}"
         return f"changed the bytes of a live block, seen {where}"
+
+    def _alignment(self, lane: int, index: int, size: int, operation: int) -> int:
+        """What the block of a word must be aligned to, as the checked loop has it."""
+        asked = self.score.lanes[lane].alignments or self.score.alignments
+        shift = 0 if asked is None or operation == REALLOCATE else asked[index]
+        return max(_replay.least_alignment(size), 1 << shift)
 
     def close(self) -> None:
         """End the threads."""
@@ -344,6 +355,15 @@ class _Resident:
         return 0
 
 
+def _live_along(words: mmap.mmap | memoryview, stops: list[int]) -> list[int]:
+    found = _replay.Profile()
+    live = []
+    for first, last in pairwise([0, *stops]):
+        feed(found, words, first, last)
+        live.append(found.live_bytes)
+    return live
+
+
 def _live_bytes(score: Score, ends: list[list[int]]) -> list[int]:
     """Live bytes where the lanes are at each of ``ends``."""
     if score.layout is not None:
@@ -356,7 +376,7 @@ def _live_bytes(score: Score, ends: list[list[int]]) -> list[int]:
             live.append(sum(word >> 28 for word in sizes[freed:made]))
         return live
     per_lane = [
-        _replay.live_bytes(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)
+        _live_along(lane.words, [end[number] for end in ends]) for number, lane in enumerate(score.lanes)
     ]
     return [sum(live) for live in zip(*per_lane, strict=True)]
 
@@ -512,7 +532,7 @@ def run(order: Order) -> dict[str, Any]:
 def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
     """The contenders of an order that can be had, ready to `Player.set_up`, and the answer so far.
 
-    Raises ValueError, one line, for what cannot be drawn or read.
+    Raises RefusedError, one line, for what cannot be drawn or read.
     """
     score = score_of(order)
     answer: dict[str, Any] = {"origins": {}, "events": score.events}
@@ -538,4 +558,4 @@ def prepare(order: Order) -> tuple[dict[str, Player], dict[str, Any]]:
 
 if __name__ == "__main__":
     end_with_parent()
-    print(json.dumps(run(json.loads(sys.argv[1]))))
+    children.answer(lambda: run(json.loads(sys.argv[1])))

@@ -9,14 +9,12 @@ import json
 import math
 import os
 import random
-import signal
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pybuf.bench import analysis, processor
+from pybuf.bench import analysis, children, processor
 from pybuf.bench.contenders import CONTENDERS, ENVIRONMENT
 from pybuf.bench.journal import RunError
 from pybuf.bench.manifest import ChosenContender
@@ -37,7 +35,8 @@ class TrialFailedError(Exception):
 def ask(order: dict[str, Any], padding: int) -> dict[str, Any]:
     """The answer of a trial in a fresh process, whose environment has ``padding`` bytes more.
 
-    Raises TrialFailedError, which says how it ended, when there is no answer.
+    Raises TrialFailedError, which says how it ended, when there is no answer, and RunError for what no contender could
+    be measured with.
     """
     return _answer("pybuf.bench.trial", order, padding)
 
@@ -64,18 +63,12 @@ def environment(padding: int) -> dict[str, str]:
 
 def _answer(module: str, order: dict[str, Any], padding: int) -> dict[str, Any]:
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", module, json.dumps(order)],
-            env=environment(padding), capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TrialFailedError(f"did not end within {TRIAL_TIMEOUT_S} s") from None
-    if done.returncode < 0:
-        raise TrialFailedError(f"died of {signal.Signals(-done.returncode).name}")
-    if done.returncode:
-        raise TrialFailedError((done.stderr.strip().splitlines() or ["failed without a word"])[-1])
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+        return children.ask(
+            [sys.executable, "-P", "-m", module, json.dumps(order)], environment(padding), TRIAL_TIMEOUT_S)
+    except children.FailedError as failure:
+        raise TrialFailedError(str(failure)) from None
+    except children.RefusedError as refused:
+        raise RunError(str(refused)) from None
 
 
 class Trials:

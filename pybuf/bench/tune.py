@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 
 import poolcore
 from pybuf.bench import _tune, capture, sizes, workloads
+from pybuf.bench.files import opened
 from pybuf.bench.recordings import rmm, traces
 
 ALIGNMENT = 16
@@ -223,7 +224,7 @@ def _kind(path: Path) -> str:
 def _head(path: Path) -> bytes:
     """How a file begins, unpacked; nothing where it cannot be read: whoever reads all of it says why."""
     try:
-        with path.open("rb") as raw:
+        with opened(path) as raw:
             start = raw.read(6)
             raw.seek(0)
             file: IO[bytes] = raw

@@ -301,7 +301,10 @@ def _readable(workload: Workload, given: Parameters) -> dict[str, Any]:
     try:
         if "table" in parameters:
             table = sizes.read(parameters["table"] or sizes.default_path())
-            table.scaled(parameters["live_bytes"], parameters["clip"])
+            try:
+                table.scaled(parameters["live_bytes"], parameters["clip"])
+            except sizes.SizeTableError as failure:
+                raise WorkloadError(f"{parameters['table'] or workload.name}: {failure}") from None
         if "capture" in parameters:
             capture.read(_capture(parameters))
     except (capture.CaptureError, sizes.SizeTableError) as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command; without the libraries it needs, say in one line how to install them."""
+    _open_closed_streams()
     try:
         import click
 
@@ -46,3 +48,13 @@ def main() -> None:
             print(f"Error: standard output: {failure.strerror}", file=sys.stderr)
         status = 2 if failure.errno == errno.ENOSPC else 1
     sys.exit(status or 0)
+
+
+def _open_closed_streams() -> None:
+    """Have what was closed (``>&-``) lead nowhere: else the next file that is opened would be standard output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "w", closefd=False))  # noqa: SIM115 (open as long as the process is)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 
 from pybuf.bench import record as recorder
+from pybuf.bench.children import name_of
 from pybuf.cli.refusal import Refusal
 
 
@@ -61,10 +61,7 @@ def record(
 
 
 def _summary(done: recorder.Recorded) -> list[str]:
-    if done.status < 0:
-        ended = f"was killed by {signal.Signals(-done.status).name}"
-    else:
-        ended = f"ended with status {done.status}"
+    ended = f"was killed by {name_of(-done.status)}" if done.status < 0 else f"ended with status {done.status}"
     lines = [f"the program {ended} after {done.seconds:.2f} s"]
     if done.recorder == "memray":
         size = done.file.stat().st_size

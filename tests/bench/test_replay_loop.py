@@ -1,10 +1,11 @@
 """The compiled loop, seen from the allocators that it calls: here, Python functions."""
 
 import ctypes
+from array import array
 
 import pytest
 
-from pybuf.bench import _replay
+from pybuf.bench import _replay, score
 from pybuf.bench.recordings import traces
 
 WORD = ctypes.c_size_t
@@ -117,3 +118,28 @@ def test_words_outside_of_the_trace_are_refused():
     functions = (*_replay.empty_functions(), None)
     with pytest.raises(IndexError):
         _replay.replay(functions, bytes(8), bytearray(8), bytearray(1), 0, 2, "line", False)
+
+
+def test_what_a_trial_looks_over_does_not_stay_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(score, "WINDOW_WORDS", 1 << 14)
+    monkeypatch.setattr(score, "WINDOW_BYTES", 1 << 17)
+    words = array("Q", (word for number in range(1 << 20) for word in ((number % 99 + 1) << 28, 1)))
+    (tmp_path / "words").write_bytes(words.tobytes())
+    mapped = score.mapped_path(str(tmp_path / "words"))
+    whole, in_parts = _replay.Profile(), _replay.Profile()
+    whole.feed(words.tobytes(), 0, len(words))
+    most = 0
+    for first, last in score.passed(mapped, 8):
+        in_parts.feed(mapped, first, last)
+        most = max(most, _resident_bytes(tmp_path / "words"))
+    assert 1 << 14 < most < len(mapped) // 2  # the system maps up to 2 MiB at a time
+    for name in ("events", "slots", "live_bytes", "peak_live_bytes", "peak_word", "operations", "largest"):
+        assert getattr(in_parts, name) == getattr(whole, name)
+    assert (whole.events, whole.slots, whole.peak_live_bytes, whole.peak_word) == (1 << 21, 1, 99, 197)
+
+
+def _resident_bytes(path):
+    """Of the mappings of a file in this process."""
+    with open("/proc/self/smaps") as maps:
+        parts = maps.read().split(f"{path}\n")[1:]
+    return sum(int(part.split("Rss:")[1].split()[0]) << 10 for part in parts)

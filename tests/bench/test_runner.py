@@ -195,9 +195,30 @@ def test_a_run_does_not_go_on_on_another_machine(trials, tiny, tmp_path, monkeyp
 
 
 def test_a_journal_that_is_damaged_is_named(trials, tiny, tmp_path):
-    (tmp_path / "rounds.jsonl").write_text('{"seconds":0}\nnonsense\n{"seconds":0}\n')
-    with pytest.raises(journal.RunError, match="line 2 is damaged"):
-        run(a_manifest(tiny), tmp_path)
+    written = journal.Journal(tmp_path / "rounds.jsonl")
+    for _ in range(3):
+        written.add({"seconds": 0})
+    written.close()
+    whole = (tmp_path / "rounds.jsonl").read_bytes()
+    lines = whole.splitlines()
+    for damaged in (b"nonsense", b"5", b"[]", b"{}", lines[1].replace(b"0", b"1", 1), lines[1][:-2]):
+        (tmp_path / "rounds.jsonl").write_bytes(b"\n".join([lines[0], damaged, lines[2], b""]))
+        with pytest.raises(journal.RunError, match="line 2 is damaged"):
+            run(a_manifest(tiny), tmp_path)
+    (tmp_path / "rounds.jsonl").write_bytes(whole)
+    run(a_manifest(tiny, rounds=1), tmp_path)
+
+
+def test_a_second_run_in_the_directory_of_one_that_goes_on_is_refused(trials, tiny, tmp_path):
+    manifest = a_manifest(tiny, rounds=1)
+    journal.begin(manifest, tmp_path, False)
+    first = journal.Journal(tmp_path / "rounds.jsonl")
+    for begin in (lambda: journal.begin(manifest, tmp_path, False), lambda: run(manifest, tmp_path)):
+        with pytest.raises(journal.RunError, match=r"another run is writing to .*; wait until it ends"):
+            begin()
+    first.close()
+    assert journal.begin(manifest, tmp_path, False)[1]
+    assert run(manifest, tmp_path).is_complete
 
 
 def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch):
@@ -237,9 +258,15 @@ def test_time_is_kept_and_shared_among_the_comparisons(trials, tiny, tmp_path, m
 
 
 def test_time_that_was_spent_before_the_interruption_counts(trials, tiny, tmp_path):
-    (tmp_path / "rounds.jsonl").write_text('{"seconds":40}\n')
+    def spend(seconds):
+        (tmp_path / "rounds.jsonl").unlink(missing_ok=True)
+        written = journal.Journal(tmp_path / "rounds.jsonl")
+        written.add({"seconds": seconds})
+        written.close()
+
+    spend(40)
     assert run(a_manifest(tiny, rounds=None, time_s=100.0), tmp_path).comparisons[0].rounds > 1
-    (tmp_path / "rounds.jsonl").write_text('{"seconds":100}\n')
+    spend(100)
     assert run(a_manifest(tiny, rounds=None, time_s=100.0), tmp_path).comparisons[0].rounds == 1
 
 

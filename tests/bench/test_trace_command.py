@@ -50,5 +50,5 @@ def test_head_as_json_is_one_object_a_line():
 def test_convert_writes_several_files_into_a_directory_and_says_what_is_lost(tmp_path):
     done = pybuf("convert", WORKERS, traces.default_path(), "-o", tmp_path, "--to", "mtrace")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sqlite.mtrace", "workers.mtrace"]
-    assert "; threads, times, alignments cannot be said in it" in done.stderr
+    assert "; threads, times, alignments, cleared blocks cannot be said in it" in done.stderr
     assert traces.read(tmp_path / "sqlite.mtrace").recorded_events == 505_077

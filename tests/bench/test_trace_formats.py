@@ -61,6 +61,13 @@ def test_the_recording_that_ships_has_threads_times_and_alignments():
     assert {alignment for word, alignment in aligned if word & 3 == traces.FREE} == {0}
 
 
+def test_cleared_blocks_are_words_of_their_own():
+    trace = traces.read(WORKERS)
+    zeroed = sum(word & 3 == traces.ZEROED for word in trace.events)
+    assert zeroed == trace.zeroed_allocations > 0
+    assert traces.read(traces.default_path()).zeroed_allocations == 0    # mtrace text does not tell
+
+
 def test_a_trace_without_threads_has_no_arrays():
     trace = traces.read(traces.default_path())
     assert (trace.threads, trace.times, trace.alignments, trace.thread_count, trace.duration_ns) == (None,) * 5
@@ -173,7 +180,7 @@ def test_mtrace_text_survives_every_format_that_has_reallocations(tmp_path, name
 
 
 def test_an_rmm_log_keeps_threads_and_microseconds_and_names_what_it_loses(tmp_path):
-    assert traces.convert(WORKERS, tmp_path / "a.csv.xz") == ["alignments"]
+    assert traces.convert(WORKERS, tmp_path / "a.csv.xz") == ["alignments", "cleared blocks"]
     trace, old = traces.read(tmp_path / "a.csv.xz"), traces.read(WORKERS)
     assert (trace.thread_count, trace.peak_live_bytes, trace.torn_lines, trace.lost_frees, trace.unknown_frees) == (
         5, old.peak_live_bytes, 0, 0, 0)
@@ -183,7 +190,7 @@ def test_an_rmm_log_keeps_threads_and_microseconds_and_names_what_it_loses(tmp_p
 
 
 def test_mtrace_text_of_a_threaded_recording_names_what_it_loses_and_pairs_its_lines(tmp_path):
-    assert traces.convert(WORKERS, tmp_path / "a.mtrace") == ["threads", "times", "alignments"]
+    assert traces.convert(WORKERS, tmp_path / "a.mtrace") == ["threads", "times", "alignments", "cleared blocks"]
     trace, old = traces.read(tmp_path / "a.mtrace"), traces.read(WORKERS)
     assert (trace.torn_lines, trace.lost_frees, trace.unknown_frees) == (0, 0, 0)
     assert (trace.size_counts, trace.never_freed_bytes) == (old.size_counts, old.never_freed_bytes)
@@ -300,7 +307,7 @@ def test_a_file_by_another_writer_is_read_with_its_columns_in_any_order(tmp_path
 
     wanted = columns(3, extra=pyarrow.array(["a", "b", "c"]), address=pyarrow.array([16, 32, 48], pyarrow.uint64()))
     trace = traces.read(parquet_file(tmp_path / "a.parquet", **dict(sorted(wanted.items()))))
-    assert words(trace) == [(0, 0, 1), (0, 1, 1), (0, 2, 1)]
+    assert words(trace) == [(3, 0, 1), (3, 1, 1), (3, 2, 1)]
     assert list(trace.alignments) == [1, 1, 1, 0, 0, 0]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pybuf.bench import journal, processor
+from pybuf.bench import journal, processor, trials
 from pybuf.cli import main
 
 TINY = "= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n- 0x20\n- 0x10\n= End\n"
@@ -55,6 +55,8 @@ def run(monkeypatch, capsys):
     (["--live", "much"], "--live much: expected a number of bytes, such as 64M"),
     (["lifo-pair", "--live", "1M"], "--live: it scales size tables, and there is none"),
     (["--cpu", "a-b"], "expected numbers such as 0,2-3"),
+    (["--cpu", "0-99999999999"], "is not one that this process may use"),
+    (["--cpu", "1-0"], "1-0 is no range of processors; expected the lower number first"),
     (["--cpu", "4095"], "processor 4095 is not one that this process may use"),
     (["--time", "2m", "--rounds", "5"], "--time and --rounds say two things"),
     (["--quick", "--rounds", "5"], "--rounds and --quick say two things"),
@@ -129,6 +131,20 @@ def test_an_output_that_is_full_is_told(tiny):
     assert done.stderr.splitlines()[-1] == "Error: standard output: No space left on device"
 
 
+@pytest.mark.parametrize("arguments", [
+    ["replay", "{tiny}", "--against", "glibc", "--rounds", "1"], ["trace", "info", "{tiny}"],
+    ["tune", "{tiny}"], ["bench", "--list"],
+])
+def test_an_output_that_is_closed_is_no_error(tiny, arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(tiny.parent)}
+    given = [one.format(tiny=tiny) for one in arguments]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-P", "-c", "from pybuf.cli import main; main()", *given],
+        env=environment, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
 def test_ctrl_c_keeps_finished_rounds_and_the_same_command_goes_on(tiny, tmp_path):
     out = tmp_path / "out"
     code = "from pybuf.cli import main; main()"
@@ -188,3 +204,142 @@ def test_the_listing_says_what_there_is_and_how_to_get_what_is_not(run, monkeypa
     status, printed, _ = run("bench", "--list")
     assert status == 0
     assert "apt install libmimalloc2.0" in " ".join(printed.split())
+
+
+#: Blocks are never given back.
+STUBBORN = """
+    #include <signal.h>
+    #include <stddef.h>
+    #include <stdint.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static char room[1 << 24];
+    static size_t used;
+    %s
+    void *malloc(size_t size) {
+        %s
+        used += (size + 15) / 16 * 16;
+        return room + used - (size + 15) / 16 * 16 + SHIFT;
+    }
+    void free(void *block) {}
+"""
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Builds a library that misbehaves, when it is loaded or when it is called."""
+    def build(at_load="", at_call="", shift=0):
+        loading = f"__attribute__((constructor)) static void load(void) {{ {at_load} }}"
+        (tmp_path / "mine.c").write_text(f"#define SHIFT {shift}\n" + STUBBORN % (loading, at_call))
+        subprocess.run([shutil.which("cc"), "-w", "-shared", "-fPIC", "-fno-builtin", tmp_path / "mine.c",
+                        "-o", tmp_path / "mine.so"], check=True)
+        return tmp_path / "mine.so"
+    return build
+
+
+@pytest.mark.parametrize(("how", "words"), [
+    ({"at_load": "_exit(0);"}, "mine disqualified: ended the process with status 0 before it had answered"),
+    ({"at_call": "exit(3);"}, "mine disqualified: ended with status 3, without a word"),
+    ({"at_call": "raise(SIGRTMIN + 3);"}, "mine disqualified: died of signal 37"),
+    ({"at_call": r'write(2, "\xff gone\n", 7); _exit(1);'}, "mine disqualified: \N{REPLACEMENT CHARACTER} gone"),
+    ({"shift": 8}, "mine disqualified: gave a block of 32 bytes that is not aligned to 16 at call 1"),
+])
+def test_a_library_that_ends_the_process_or_misplaces_blocks_is_disqualified_by_name(run, tiny, library, how, words):
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--lib", f"mine={library(**how)}")
+    assert status == 0
+    assert words in printed
+
+
+@pytest.mark.parametrize("how", [
+    {"at_load": r'write(1, "hello\n", 6);'}, {"at_call": r'write(1, "{}\n", 3);'}, {"at_load": "fork();"},
+])
+def test_a_library_that_prints_or_forks_is_measured_all_the_same(run, tiny, library, how):
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--json", "--lib",
+        f"mine={library(**how)}")
+    assert status == 0
+    (one,) = json.loads(printed)["comparisons"]
+    assert "mine" in [row["name"] for row in one["contenders"]]
+    assert not one["absent"]
+
+
+def test_a_library_that_hangs_is_disqualified(run, tiny, library, monkeypatch):
+    monkeypatch.setattr(trials, "TRIAL_TIMEOUT_S", 5)
+    status, printed, _ = run(
+        "replay", tiny, "--against", "glibc", "--rounds", 1, "--metric", "time", "--lib",
+        f"mine={library(at_call='for (;;) pause();')}")
+    assert status == 0
+    assert "mine disqualified: did not end within 5 s" in printed
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["size-table", "--live", "1"], "Error: size-table: 1 live bytes are fewer than two blocks of this table"),
+    (["size-table", "--live", "17G"], "Error: size-table: live_bytes=18253611008: expected a whole number"),
+])
+def test_what_nothing_can_be_measured_with_is_refused_and_nobody_disqualified(run, arguments, words):
+    status, printed, complaint = run("bench", *arguments, "--against", "glibc", "--rounds", 1)
+    assert (status, printed) == (2, "")
+    assert complaint.splitlines()[-1].startswith(words)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["replay", "{pipe}"], "is a pipe; expected a regular file"),
+    (["bench", "{pipe}.csv"], "is a pipe; expected a regular file"),
+    (["bench", "{pipe}.pcap"], "is a pipe; expected a regular file"),
+    (["tune", "{pipe}"], "is a pipe; expected a regular file"),
+    (["trace", "info", "/dev/zero"], "/dev/zero: is a device; expected a regular file"),
+    (["trace", "convert", "{tiny}", "--to", "mtrace", "-o", "{pipe}"], "is a pipe; expected a regular file"),
+    (["compare", "/dev/zero", "/dev/zero"], "/dev/zero: is a device; expected a regular file"),
+    (["record", "-o", "{pipe}", "--", "true"], "is a pipe; expected a regular file"),
+])
+def test_what_would_be_waited_for_or_never_ends_is_refused_and_left_alone(run, tiny, tmp_path, arguments, words):
+    pipe = tmp_path / "pipe"
+    for path in (pipe, tmp_path / "pipe.csv", tmp_path / "pipe.pcap"):
+        os.mkfifo(path)
+    status, printed, complaint = run(*(one.format(pipe=pipe, tiny=tiny) for one in arguments))
+    assert (status, printed) == (2, "")
+    (line,) = complaint.splitlines()
+    assert words in line
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(("row", "words"), [
+    ("9" * 400 + ",1,1", "line 1: expected SIZE, RATE, LIVE BLOCKS"), ("16,1e300,1", "line 1: expected SIZE"),
+    ("16,1,nan", "line 1: expected SIZE"), ("16,1,5e-324", "t.csv: 7.90505e-323 live bytes in all are too few"),
+])
+@pytest.mark.parametrize("command", ["bench", "tune"])
+def test_a_size_table_with_numbers_that_no_program_has_is_refused(run, tmp_path, command, row, words):
+    (tmp_path / "t.csv").write_text(row + "\n")
+    status, printed, complaint = run(command, tmp_path / "t.csv")
+    assert (status, printed) == (2, "")
+    (line,) = complaint.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize(("keys", "value", "words"), [
+    (("comparisons", 0, "contenders", 0, "series", "first", 0), float("nan"), "is nan, expected a number"),
+    (("comparisons", 0, "contenders", 0, "series", "first", 0), 10 ** 400, "is larger than any number"),
+    (("comparisons", 0, "contenders", 0, "series", "first", 0), 1e-300, "values that nothing measured can have"),
+    (("comparisons", 0, "contenders", 0, "series", "first"), [], "has 0 values, expected 2, one for each round"),
+    (("fingerprint", "builds", "glibc"), None, "fingerprint.builds.glibc is NoneType, expected dict"),
+])
+def test_a_result_that_was_edited_by_hand_is_refused_in_one_line(run, tiny, tmp_path, keys, value, words):
+    status, printed, _ = run("replay", tiny, "--against", "glibc", "--rounds", 2, "--metric", "time", "--json")
+    assert status == 0
+    found = inner = json.loads(printed)
+    (tmp_path / "good.json").write_text(printed)
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (tmp_path / "bad.json").write_text(json.dumps(found))
+    status, printed, complaint = run("compare", tmp_path / "good.json", tmp_path / "bad.json")
+    assert (status, printed) == (2, "")
+    assert words in complaint.splitlines()[-1]
+
+
+def test_brackets_without_an_end_are_no_result(run, tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    status, _, complaint = run("compare", tmp_path / "deep.json", tmp_path / "deep.json")
+    assert status == 2
+    assert complaint.splitlines()[-1].startswith(f"Error: {tmp_path / 'deep.json'}: is not JSON")

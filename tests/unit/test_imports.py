@@ -35,9 +35,16 @@ LAYERS = (
     ("pybuf.network", "pybuf.ras", "pybuf.netapi", "pybuf.videoport", "pybuf.hdaudio"),
     ("pybuf.machine",),
     ("pybuf._doors", "pybuf._arguments"),
+    ("pybuf.bench.files",),
     ("pybuf.bench.recordings",),
+    # What a result is and what can be said of it: what shows one needs nothing that runs a contender.
+    ("pybuf.bench.jsonfile", "pybuf.bench.manifest", "pybuf.bench.result", "pybuf.bench.statistics",
+     "pybuf.bench.analysis", "pybuf.bench.processor", "pybuf.bench.fingerprint", "pybuf.bench.compare",
+     "pybuf.bench.capture", "pybuf.bench.sizes", "pybuf.bench.workloads", "pybuf.bench.tune", "pybuf.bench._threads",
+     "pybuf.bench._replay", "pybuf.bench._workloads", "pybuf.bench._tune"),
+    ("pybuf.bench.reports",),
     ("pybuf.windll", "pybuf.emulators", "pybuf.interop", "pybuf.bench"),
-    ("pybuf.bench.reports", "pybuf.bench.ratios"),
+    ("pybuf.bench.ratios",),
     ("pybuf.cli",),
     ("pybuf", "pybuf.__main__"),
 )

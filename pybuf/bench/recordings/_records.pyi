@@ -29,7 +29,9 @@ class Arrivals:
     def feed(self, records: ReadableBuffer) -> None: ...
     def finish(self) -> tuple[int, dict[int, tuple[int, int, int]]]: ...
 
-def to_columns(records: ReadableBuffer) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray, bytearray]: ...
+def to_columns(
+    records: ReadableBuffer,
+) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray, bytearray, bytearray]: ...
 def from_columns(
     count: int,
     operations: ReadableBuffer,
@@ -38,4 +40,5 @@ def from_columns(
     addresses: ReadableBuffer,
     sizes: ReadableBuffer,
     alignments: ReadableBuffer | None,
+    zeroed: ReadableBuffer | None,
 ) -> bytearray: ...

@@ -633,29 +633,32 @@ cdef class Arrivals:
 # ---- columns
 
 def to_columns(const uint8_t[::1] records):
-    """The fields of records as one bytearray each: operation, thread, time, address, size, alignment."""
+    """The fields of records as one bytearray each: operation, thread, time, address, size, alignment, zeroed."""
     cdef Py_ssize_t count = records.shape[0] // <Py_ssize_t>sizeof(Record)
     cdef Py_ssize_t i
     cdef bytearray operations = bytearray(count), threads = bytearray(4 * count), times = bytearray(8 * count)
     cdef bytearray addresses = bytearray(8 * count), sizes = bytearray(8 * count), alignments = bytearray(count)
+    cdef bytearray zeroed = bytearray(count)
     cdef uint8_t *operation = <uint8_t *>PyByteArray_AS_STRING(operations)
     cdef uint32_t *thread = <uint32_t *>PyByteArray_AS_STRING(threads)
     cdef uint64_t *time = <uint64_t *>PyByteArray_AS_STRING(times)
     cdef uint64_t *address = <uint64_t *>PyByteArray_AS_STRING(addresses)
     cdef uint64_t *size = <uint64_t *>PyByteArray_AS_STRING(sizes)
     cdef uint8_t *alignment = <uint8_t *>PyByteArray_AS_STRING(alignments)
+    cdef uint8_t *is_zeroed = <uint8_t *>PyByteArray_AS_STRING(zeroed)
     cdef const Record *record
     if count:
         record = <const Record *>&records[0]
         for i in range(count):
             operation[i], thread[i], time[i] = record[i].operation, record[i].thread, record[i].time_ns
             address[i], size[i], alignment[i] = record[i].address, record[i].size, record[i].alignment
-    return operations, threads, times, addresses, sizes, alignments
+            is_zeroed[i] = record[i].flags & IS_ZEROED
+    return operations, threads, times, addresses, sizes, alignments, zeroed
 
 
 def from_columns(Py_ssize_t count, const uint8_t[::1] operations, const uint8_t[::1] threads,
                  const uint8_t[::1] times, const uint8_t[::1] addresses, const uint8_t[::1] sizes,
-                 const uint8_t[::1] alignments):
+                 const uint8_t[::1] alignments, const uint8_t[::1] zeroed):
     """Records made of columns of ``count`` values; a column that was not recorded is None."""
     cdef bytearray records = bytearray(count * sizeof(Record))
     cdef Record *record = <Record *>PyByteArray_AS_STRING(records)
@@ -664,6 +667,7 @@ def from_columns(Py_ssize_t count, const uint8_t[::1] operations, const uint8_t[
     is_short |= threads is not None and threads.shape[0] < 4 * count
     is_short |= times is not None and times.shape[0] < 8 * count
     is_short |= alignments is not None and alignments.shape[0] < count
+    is_short |= zeroed is not None and zeroed.shape[0] < count
     if is_short or count < 1:
         raise ValueError("a column is too short")
     for i in range(count):
@@ -676,4 +680,6 @@ def from_columns(Py_ssize_t count, const uint8_t[::1] operations, const uint8_t[
             record[i].time_ns = (<const uint64_t *>&times[0])[i]
         if alignments is not None:
             record[i].alignment = alignments[i]
+        if zeroed is not None:
+            record[i].flags = IS_ZEROED if zeroed[i] else 0
     return records

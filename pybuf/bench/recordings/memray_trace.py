@@ -41,16 +41,17 @@ def read(path: Path) -> Source:
 
     try:
         reader = memray.FileReader(path)
-    except (OSError, ValueError, RuntimeError) as failure:
-        raise ForeignError(f"memray cannot read it ({str(failure).splitlines()[0]})") from None
-    if reader.metadata.file_format != memray.FileFormat.ALL_ALLOCATIONS:
+        metadata = reader.metadata
+    except (OSError, ValueError, RuntimeError, KeyError, OverflowError) as failure:
+        raise ForeignError(f"memray cannot read it ({str(failure).partition(chr(10))[0]})") from None
+    if metadata.file_format != memray.FileFormat.ALL_ALLOCATIONS:
         raise ForeignError("an aggregated capture holds no single allocations; record without --aggregate")
     kinds = memray.AllocatorType
     frees = {int(kinds.FREE), int(kinds.PYMALLOC_FREE)}
     reallocations = {int(kinds.REALLOC), int(kinds.PYMALLOC_REALLOC)}
     zeroed = {int(kinds.CALLOC), int(kinds.PYMALLOC_CALLOC)}
     mappings = {int(kinds.MMAP), int(kinds.MUNMAP)}
-    notes = {"program": reader.metadata.command_line, "pid": reader.metadata.pid}
+    notes = {"program": metadata.command_line, "pid": metadata.pid}
     return Source("memray", _batches(reader, frees, reallocations, zeroed, mappings), has_threads=True, has_zeroed=True,
                   notes=notes)
 

@@ -21,6 +21,7 @@ COLUMNS = (
     ("address", "uint64", False, "of the block; 0 where there is none"),
     ("size", "uint64", False, "bytes that were asked for; 0 for a free and for reallocate from"),
     ("alignment", "uint8", True, "that was asked for, as a power of two; 0: none beyond malloc's"),
+    ("zeroed", "uint8", True, "1: the block was cleared, as calloc does; else 0"),
 )
 ROW_GROUP_ROWS = 1 << 20
 NEEDS = "pyarrow"
@@ -38,12 +39,17 @@ def _schema(pyarrow: Any, metadata: dict[bytes, bytes] | None = None) -> Any:
 def read(path: Path) -> Source:
     """Read a Parquet file. Raises ModuleNotFoundError without pyarrow, ForeignError for a file that is not ours."""
     import pyarrow  # type: ignore[import-untyped]
-    from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path)
-    except pyarrow.ArrowException as damage:
-        raise ForeignError(f"cut short or damaged ({str(damage).splitlines()[0]})") from None
+        return _source(pyarrow, path)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as damage:
+        raise ForeignError(f"cut short or damaged ({str(damage).partition(chr(10))[0]})") from None
+
+
+def _source(pyarrow: Any, path: Path) -> Source:
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
     found = file.schema_arrow
     metadata = found.metadata or {}
     version = metadata.get(VERSION_KEY, b"").decode("utf-8", "replace")
@@ -60,7 +66,8 @@ def read(path: Path) -> Source:
     program = metadata.get(PROGRAM_KEY, b"").decode("utf-8", "replace")
     return Source(
         "parquet", _batches(pyarrow, file, recorded), has_threads=recorded["thread"], has_times=recorded["time_ns"],
-        has_alignments=recorded["alignment"], notes={"program": program} if program else {},
+        has_alignments=recorded["alignment"], has_zeroed=recorded["zeroed"],
+        notes={"program": program} if program else {},
     )
 
 
@@ -87,8 +94,8 @@ def _batches(pyarrow: Any, file: Any, recorded: dict[str, bool]) -> Iterator[Bat
             for rows in file.iter_batches(batch_size=1 << 16, row_groups=[group], columns=names):
                 if rows.num_rows:
                     yield _records.from_columns(rows.num_rows, *_columns(rows, recorded))
-    except (pyarrow.ArrowException, OSError) as damage:
-        raise ForeignError(f"damaged ({str(damage).splitlines()[0]})") from None
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as damage:
+        raise ForeignError(f"damaged ({str(damage).partition(chr(10))[0]})") from None
 
 
 def _columns(rows: Any, recorded: dict[str, bool]) -> list[Any]:
@@ -115,10 +122,13 @@ def write(source: Source, path: Path) -> None:
     if source.notes.get("program"):
         metadata[PROGRAM_KEY] = str(source.notes["program"]).encode()
     schema = _schema(pyarrow, metadata)
-    recorded = {"thread": source.has_threads, "time_ns": source.has_times, "alignment": source.has_alignments}
+    recorded = {
+        "thread": source.has_threads, "time_ns": source.has_times, "alignment": source.has_alignments,
+        "zeroed": source.has_zeroed,
+    }
     encodings = {"time_ns": "DELTA_BINARY_PACKED", "address": "PLAIN", "size": "PLAIN"}
     with parquet.ParquetWriter(
-        path, schema, compression="zstd", use_dictionary=["operation", "thread", "alignment"],
+        path, schema, compression="zstd", use_dictionary=["operation", "thread", "alignment", "zeroed"],
         column_encoding=encodings,
     ) as file:
         waiting: list[Any] = []

@@ -49,14 +49,15 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
+from pybuf.bench.files import check_regular, opened
 from pybuf.bench.recordings import memray_trace, mtrace, parquet, recording, rmm
 from pybuf.bench.recordings._records import MtraceLines
 from pybuf.bench.recordings._words import Words
 from pybuf.bench.recordings.records import Source, TraceError
 
 __all__ = [
-    "ALLOCATE", "FREE", "REALLOCATE", "ZEROED", "FORMATS", "Trace", "TraceError", "build", "convert", "default_path", "format_of",
-    "name_of", "open_source", "parse", "read",
+    "ALLOCATE", "FREE", "REALLOCATE", "ZEROED", "FORMATS", "Trace", "TraceError", "build", "convert", "default_path",
+    "format_of", "name_of", "open_source", "parse", "read",
 ]
 
 ALLOCATE, FREE, REALLOCATE, ZEROED = 0, 1, 2, 3
@@ -177,7 +178,7 @@ def parse(lines: Iterable[bytes], name: str, path: str = "") -> Trace:
 def open_source(path: Path) -> Iterator[Source]:
     """The records of a recording, to be read within the block. Raises TraceError, also while they are read."""
     try:
-        with path.open("rb") as raw:
+        with opened(path) as raw:
             yield _source(path, raw)
     except EOFError:
         raise TraceError(f"{path}: the compressed file is cut short; record or copy it again") from None
@@ -369,6 +370,10 @@ def convert(path: Path, target: Path, kind: str | None = None) -> list[str]:
         raise TraceError(f"{target}: a Parquet file is compressed inside; leave out {target.suffix}")
     if target.is_dir():
         raise TraceError(f"{target}: is a directory; expected a file to write")
+    try:
+        check_regular(target)
+    except OSError as failure:  # it would be replaced
+        raise TraceError(f"{target}: {failure.strerror or failure}") from None
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open_source(path) as source:
@@ -409,8 +414,9 @@ def _write(source: Source, kind: str, path: Path, packed: Any) -> None:
 
 
 def _lost(source: Source, kind: str) -> list[str]:
-    has = {"threads": source.has_threads, "times": source.has_times, "alignments": source.has_alignments}
-    has["cleared blocks"] = source.has_zeroed
-    kept = {"mtrace": (), "rmm": ("threads", "times"), "parquet": ("threads", "times", "alignments")}.get(
-        kind, tuple(has))
+    has = {
+        "threads": source.has_threads, "times": source.has_times, "alignments": source.has_alignments,
+        "cleared blocks": source.has_zeroed,
+    }
+    kept = {"mtrace": (), "rmm": ("threads", "times")}.get(kind, tuple(has))
     return [what for what, is_there in has.items() if is_there and what not in kept]
