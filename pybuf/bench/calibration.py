@@ -2,8 +2,7 @@
 
 Three parts, all through the same machine as ``pybuf bench``, with seeds that are fixed beforehand:
 
-* ``aa``: an allocator against itself as if that were another one, again and again. A verdict of "faster" or "slower"
-  is a false alarm.
+* ``aa``: an allocator against itself, again and again. A verdict of "faster" or "slower" is a false alarm.
 * ``pair``, ``redis``: an allocator against itself slowed by 3 %, which is work planted on every 64th call. Both are
   called through the same wrapper. How much work 3 % is, is measured first, on the workload itself.
 
@@ -28,9 +27,10 @@ from pybuf.bench.contenders import BASE, describe
 from pybuf.bench.journal import RunError
 from pybuf.bench.jsonfile import write_json
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
+from pybuf.bench.result import Ratio
 from pybuf.bench.statistics import EQUAL, FEWEST_ROUNDS, INCONCLUSIVE, SLOWER
 
-SLOWED, AGAIN = "slowed", "again"
+SLOWED = "slowed"
 SLOWDOWN = 0.03
 #: The steps of the calibration: the slowdown that the next one aims at, and how many times a run's rounds it has.
 CALIBRATION = ((0.12, 1), (SLOWDOWN, 2), (SLOWDOWN, 10))
@@ -77,7 +77,7 @@ class Part:
 
     def manifest(self, seed: int, work: int | None, rounds: int | None = None) -> Manifest:
         """One run of it; ``work`` is what is planted."""
-        contenders = [ChosenContender(BASE), ChosenContender(AGAIN, same_as=BASE)]
+        contenders = [ChosenContender(BASE)]
         if work is not None:
             contenders = [ChosenContender(BASE, work=0), ChosenContender(SLOWED, same_as=BASE, work=work)]
         return Manifest(
@@ -125,8 +125,9 @@ def compare(plan: tasks.Plan, seed: int) -> Run:
     (comparison,) = result.comparisons
     for absent in comparison.absent:
         raise UnusableError(f"{absent.name}: {absent.reason}")
-    (row,) = (row for row in comparison.contenders if row.name != BASE)
-    (ratio,) = (row.ratios or {}).values()
+    row = comparison.row(SLOWED)
+    ratios: dict[str, Ratio] = comparison.a_over_a if row is None else row.ratios or {}
+    (ratio,) = ratios.values()
     return Run(
         seed, ratio.estimate, ratio.low, ratio.high, ratio.verdict, comparison.repeated_rounds,
         comparison.disturbed_rounds,

@@ -111,9 +111,8 @@ class Memory:
 class Comparison:
     """All contenders on one workload, with one number of threads, touching memory one way, in one metric.
 
-    The base runs twice in each round: its series is the mean of both, ``a_over_a`` the second to the first.
-    ``smallest_effect`` is relative: one of this size or larger would have been seen in any row nine times in ten; None
-    with fewer than 8 rounds.
+    ``a_over_a`` is the base against itself, run a second time in each round. ``smallest_effect`` is relative: one of
+    this size or larger would have been seen in any row nine times in ten; None with fewer than 8 rounds.
     ``size_histogram`` has how often each size was asked for (of a workload, in one draw), ``class_edges`` the sizes of
     our classes, and ``slab_map`` what each granule of our arena held at the peak: [granule, kind, class bytes, live,
     blocks].

@@ -6,7 +6,6 @@ What is random in a round is drawn from the seed and the round's own number, and
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import statistics
@@ -184,24 +183,20 @@ class Trials:
         """The middle of a process's turns: of the calm ones, where there are any.
 
         Everyone has the base's median times the median of its own ratios to the base, each formed within a turn: over
-        25 turns of the pair that strays by 1.0 % where the ratio of two medians does by 1.5 %. The base is the mean
-        of its two turns.
+        25 turns of the pair that strays by 1.0 % where the ratio of two medians does by 1.5 %.
         """
         calm = [turn for turn in turns if not any(map(self._is_disturbed, turn.values()))]
         kept = calm or turns
         names = [name for name in kept[0] if all(name in turn for turn in kept)]
-        bases = [name for name in (self.task.workload.base, SAME) if name in names]
+        base = self.task.workload.base
 
         def middle(name: str, series: str) -> list[float]:
-            passes = []
-            for number in range(len(kept[0][name][series])):
-                own = [turn[name][series][number] for turn in kept]
-                base = [
-                    math.prod(turn[one][series][number] for one in bases) ** (1 / len(bases)) for turn in kept
-                ] if bases else own
-                ratios = [value / other for value, other in zip(own, base, strict=True)]
-                passes.append(statistics.median(base) * statistics.median(ratios))
-            return passes
+            other = base if base in names else name
+            passes = zip(*(zip(turn[name][series], turn[other][series], strict=True) for turn in kept), strict=True)
+            return [
+                statistics.median(there for _, there in one) * statistics.median(here / there for here, there in one)
+                for one in passes
+            ]
 
         joined = {
             name: {**kept[0][name],

@@ -901,8 +901,7 @@ def _method(result: dict[str, Any]) -> Section:
         + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),
         "“No difference”: the whole interval lies within ±2 % of 1. “Inconclusive”: it holds 1 and reaches beyond, or "
         "would be expected by chance among so many comparisons (Holm’s correction over the report).",
-        "The base runs twice in each round. The row A/A, the second to the first, shows what chance does; the others "
-        "are compared with the mean of both.",
+        "The base runs a second time in each round (A/A): what that row shows is chance.",
         "A round whose wall time exceeds its processor time by more than 2 % was disturbed and is repeated; on a "
         "machine that is never calm it is kept in the end, and counted.",
     ]
