@@ -15,6 +15,7 @@
 #include "_order.c"
 
 #define ORDER(name) __pyx_f_5pybuf_5bench_6_order_##name
+#define MUSTER(name) __pyx_f_5pybuf_5bench_8_threads_muster_##name
 typedef struct __pyx_t_5pybuf_5bench_6_order_Shared shared_t;
 typedef struct __pyx_t_5pybuf_5bench_6_order_Playing playing_t;
 typedef struct __pyx_t_5pybuf_5bench_6_order_Point point_t;
@@ -92,9 +93,8 @@ static void record(void) {
 int main(int argc, char **argv) {
     int rounds = argc > 1 ? atoi(argv[1]) : 10, cpus[] = {0};
     seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    pthread_mutex_init(&shared.mutex, NULL);
-    pthread_cond_init(&shared.changed, NULL);
-    shared.strands = THREADS, shared.slots = BLOCKS, shared.gates = calloc(BLOCKS, 4), shared.cpus = cpus;
+    MUSTER(open)(&shared.muster);
+    shared.muster.threads = THREADS, shared.slots = BLOCKS, shared.gates = calloc(BLOCKS, 4), shared.cpus = cpus;
     for (int thread = 0; thread < THREADS; thread++) {
         playing[thread].shared = &shared, playing[thread].number = thread;
         pthread_create(&playing[thread].thread, NULL, ORDER(strand_body), playing + thread);
@@ -104,13 +104,7 @@ int main(int argc, char **argv) {
         memset(shared.gates, 0, BLOCKS * 4);
         shared.is_failed = 0;
         failing = round % 2 ? words[draw() % THREADS] + draw() % 500 : NULL;
-        pthread_mutex_lock(&shared.mutex);
-        shared.ready = shared.done = 0;
-        shared.job++;
-        pthread_cond_broadcast(&shared.changed);
-        while (shared.done < THREADS)
-            pthread_cond_wait(&shared.changed, &shared.mutex);
-        pthread_mutex_unlock(&shared.mutex);
+        MUSTER(run)(&shared.muster);
         int failed = 0;
         for (int thread = 0; thread < THREADS; thread++) {
             failed += playing[thread].has_failed;
