@@ -1,8 +1,8 @@
 """Runs a plan: checks, then rounds in random order, each trial in a fresh process, each round kept in a journal.
 
-A round runs every contender once, and the base a second time: how far the two are apart is what chance does. Ratios are
-formed within a round, from gross times. Where contenders may share a process, a round is one process, which interleaves
-turns of each, so that rounds differ in their memory layouts. A round during which something else had the processor is
+A round runs every contender, and the base as one more: how far the two are apart is what chance does. Ratios are formed
+within a round, from gross times. Where contenders may share a process, a round is one process, which interleaves turns
+of each, so that rounds differ in their memory layouts. A round during which something else had the processor is
 run again. Resident bytes and latencies come from runs of their own.
 """
 

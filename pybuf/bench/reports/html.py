@@ -337,8 +337,8 @@ def _notices(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for name, ratio in (comparison["a_over_a"] or {}).items():
             if ratio["verdict"] in ("faster", "slower"):
                 yield "The base differs from itself", (
-                    f"In {_label(comparison)} ({PASSES.get(name, name)}) {comparison['base']}, run twice in each "
-                    f"round, took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with "
+                    f"In {_label(comparison)} ({PASSES.get(name, name)}) {comparison['base']}, taken as one more "
+                    f"contender, took {_ratio(ratio['estimate'])} of its own {comparison['unit']}: be careful with "
                     "differences of this size."
                 )
     asked = sum(
@@ -557,7 +557,8 @@ def _plain(value: Any) -> str:
 
 def _footing(comparison: dict[str, Any]) -> Markup:
     """What the rounds were, under a table of ratios."""
-    text = f"{_counted(comparison['rounds'], 'round')}, {comparison['repeated_rounds']} repeated"
+    text = _counted(comparison["rounds"], "round") + f" of {comparison['runs']} runs each" * (comparison["runs"] > 1)
+    text += f", {comparison['repeated_rounds']} repeated"
     if comparison["disturbed_rounds"]:
         text += f", {comparison['disturbed_rounds']} kept although disturbed"
     effects = [
@@ -895,13 +896,15 @@ def _method(result: dict[str, Any]) -> Section:
     has_traces = any(comparison["workload"]["trace"] for comparison in result["comparisons"])
     has_few = any(comparison["rounds"] < 8 for comparison in result["comparisons"])
     points = [
-        "A round runs every contender once, in random order; ratios are formed within a round and never across rounds.",
+        "A round runs every contender in random order; ratios are formed within a round and never across rounds."
+        + (" Where it runs each twice, the second runs are in the opposite order, and their mean counts."
+           if any(comparison["runs"] > 1 for comparison in result["comparisons"]) else ""),
         "The estimate is the Hodges-Lehmann median of the logarithms of the rounds’ ratios, the interval that of the "
         "exact signed-rank test at 99 %."
         + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),
         "“No difference”: the whole interval lies within ±2 % of 1. “Inconclusive”: it holds 1 and reaches beyond, or "
         "would be expected by chance among so many comparisons (Holm’s correction over the report).",
-        "The base runs a second time in each round (A/A): what that row shows is chance.",
+        "The base takes part in each round as one more contender (A/A): what that row shows is chance.",
         "A round whose wall time exceeds its processor time by more than 2 % was disturbed and is repeated; on a "
         "machine that is never calm it is kept in the end, and counted.",
     ]

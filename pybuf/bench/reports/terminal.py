@@ -128,7 +128,8 @@ def _print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _rounds(comparison: Comparison) -> str:
-    rounds = f"{comparison.rounds} round{'s' * (comparison.rounds != 1)}, {comparison.repeated_rounds} repeated"
+    rounds = f"{comparison.rounds} round{'s' * (comparison.rounds != 1)}"
+    rounds += f" of {comparison.runs} runs each" * (comparison.runs > 1) + f", {comparison.repeated_rounds} repeated"
     if comparison.disturbed_rounds:
         rounds += f", {comparison.disturbed_rounds} kept although disturbed"
     return rounds
