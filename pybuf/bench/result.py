@@ -111,9 +111,10 @@ class Memory:
 class Comparison:
     """All contenders on one workload, with one number of threads, touching memory one way, in one metric.
 
-    A value is the mean of ``runs``, each a process of its own, where contenders do not share one. ``a_over_a`` is the base
-    against itself, which takes part in each round as if it were one more contender. ``smallest_effect`` is relative: one of
-    this size or larger would have been seen in any row nine times in ten; None with fewer than 8 rounds.
+    A value is the mean of ``runs``, each in a process of its own, where contenders do not share one. ``a_over_a`` is
+    the base against itself, which takes part in each round as if it were one more contender. ``smallest_effect`` is
+    relative: one of this size or larger would have been seen in any row nine times in ten; None with fewer than 8
+    rounds.
     ``size_histogram`` has how often each size was asked for (of a workload, in one draw), ``class_edges`` the sizes of
     our classes, and ``slab_map`` what each granule of our arena held at the peak: [granule, kind, class bytes, live,
     blocks].

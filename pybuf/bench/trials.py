@@ -155,27 +155,34 @@ class Trials:
                 self.run([entry], "check", "check", self.draw("check"), CHECK_PASSES, 1)
 
     def round(self, number: int) -> tuple[dict[str, Any], bool]:
-        """One round: what each contender that is still in answered, and whether it was disturbed.
-
-        Contenders that do not share a process are timed in two each, the second ones in the opposite order, so that a
-        machine that slows down or recovers meanwhile favours nobody. It has moods of seconds: by this the ratio of
-        redis's first pass to itself strayed by 2.1 % from round to round instead of 3.4 %.
-        """
+        """One round: what each contender that is still in answered, and whether it was disturbed."""
         draw = self.draw(number)
-        task = self.task
         entries = draw.sample(self.running, len(self.running))
-        found: dict[str, Any] = {}
-        disturbed = False
-        if task.is_shared:
-            while self.running:
-                answer = self.run(
-                    [entry for entry in entries if entry in self.running], task.metric, number, draw, task.passes_run,
-                    task.turns)
-                if answer is not None:
-                    found, disturbed = self._joined(answer["rounds"])
-                    break
-            return found, disturbed
+        return self._together(entries, number, draw) if self.task.is_shared else self._apart(entries, number, draw)
+
+    def _together(
+        self, entries: Sequence[ChosenContender], number: int, draw: random.Random
+    ) -> tuple[dict[str, Any], bool]:
+        """One process for all; another without whoever died in it."""
+        task = self.task
+        while self.running:
+            left = [entry for entry in entries if entry in self.running]
+            answer = self.run(left, task.metric, number, draw, task.passes_run, task.turns)
+            if answer is not None:
+                return self._joined(answer["rounds"])
+        return {}, False
+
+    def _apart(
+        self, entries: Sequence[ChosenContender], number: int, draw: random.Random
+    ) -> tuple[dict[str, Any], bool]:
+        """A process for each, or two: the second ones come in the opposite order.
+
+        So a machine that slows down or recovers meanwhile favours nobody. It has moods of seconds: the ratio of redis's
+        first pass to itself strayed by 2.1 % from round to round by this, and by 3.4 % with one process for each.
+        """
+        task = self.task
         runs: dict[str, list[Any]] = {}
+        disturbed = False
         for entry in [*entries, *reversed(entries)][:task.runs * len(entries)]:
             answer = self.run([entry], task.metric, number, draw, task.passes_run, 1) if entry in self.running else None
             if answer is None:
@@ -189,7 +196,7 @@ class Trials:
             else:
                 measured = answer["histogram"][entry.name]
             runs.setdefault(entry.name, []).append(measured)
-        return {name: _mean(taken) if task.runs > 1 else taken[0] for name, taken in runs.items()}, disturbed
+        return {name: taken[0] if len(taken) == 1 else _mean(taken) for name, taken in runs.items()}, disturbed
 
     def _joined(self, turns: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
         """The middle of a process's turns: of the calm ones, where there are any.
