@@ -32,7 +32,7 @@ def _limit(_: click.Context, parameter: click.Parameter, value: str | None) -> f
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--fail-above", "limit", metavar="PERCENT", callback=_limit,
               help="Exit with 1 when something became slower by more than this, such as 3%.")
-@click.option("--anyway", "is_anyway", is_flag=True, help="Compare results of unlike machines or builds.")
+@click.option("--anyway", "is_anyway", is_flag=True, help="Compare results of unlike machines, builds or rounds.")
 def compare(base: Path, new: Path, limit: float | None, is_anyway: bool) -> None:
     """Compare the result NEW with the result BASE: two result.json, or the directories that hold them.
 

@@ -171,6 +171,15 @@ def test_few_rounds_are_a_range():
     assert "(range 0." in answer and answer.endswith("in 5 rounds, too few for an interval.")
 
 
+def test_rounds_in_which_everyone_runs_twice_say_so():
+    trace = sample_results.timed(1, "redis", "a program") | {"runs": 2}
+    pair = sample_results.timed(2, "pair", "a pair")
+    assert "20 rounds of 2 runs each, " in html.page(sample_results.result([trace, pair]))
+    assert "in the opposite order" in html.page(sample_results.result([trace, pair]))
+    assert "runs each" not in html.page(sample_results.result([pair]))
+    assert "in the opposite order" not in html.page(sample_results.result([pair]))
+
+
 def test_too_few_rounds_for_any_verdict_are_told():
     few = sample_results.result([sample_results.timed(1, "pair", "a pair", rounds=8)])
     assert "8 rounds cannot call any of 10 ratios faster or slower" in html.page(few)

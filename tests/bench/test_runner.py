@@ -372,6 +372,7 @@ def test_a_table_that_has_no_room_gives_up_net_times_and_cuts_nothing_off(trials
     terminal.print_result(found, None, Console(file=out, width=width))
     assert "\u2026" not in out.getvalue()
     assert ("net" in out.getvalue()) == net
+    assert "9 rounds of 2 runs each, 0 repeated" in out.getvalue()
     for ratio in found.comparisons[0].row("mimalloc").ratios.values():
         assert f"[{ratio.low:.2f}..{ratio.high:.2f}]" in out.getvalue()
 
