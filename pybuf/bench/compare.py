@@ -91,8 +91,8 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
             continue
         if one.runs != other.runs and not is_anyway:
             # The mean of two lies elsewhere than one where there are two modes, as in glibc's later passes.
-            unmatched.append(f"{one.id}: a round has {_runs(one)} in the old result and {_runs(other)} in the new; give "
-                             "both the same --time or --rounds, or --anyway")
+            unmatched.append(f"{one.id}: a round has {_runs(one)} in the old result and {_runs(other)} in the new; run "
+                             "both with the same --time or --rounds, or give --anyway")
             continue
         changes += _changes(one, other)
         names = {row.name for row in one.contenders} ^ {row.name for row in other.contenders}
