@@ -26,9 +26,9 @@ _json = click.option("--json", "is_json", is_flag=True, help="Print JSON in plac
 def trace() -> None:
     """Look into recordings, and turn one format into another.
 
-    Formats are seen from the content, plain or compressed (.xz, .gz): glibc mtrace text, RMM's CSV log,
-    memray captures (which need memray, and are read only), our Parquet schema (which needs pyarrow; it is
-    specified in docs/trace-format.md), and what `pybuf record` writes.
+    Formats are seen from the content: glibc mtrace text, RMM's CSV log and what `pybuf record` writes, all three
+    plain or compressed (.xz, .gz); memray captures (which need memray, and are read only); and our Parquet schema
+    (which needs pyarrow; it is specified in docs/trace-format.md).
     """
 
 
