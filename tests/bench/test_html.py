@@ -281,6 +281,16 @@ def test_fewer_bytes_are_not_called_faster():
     assert "faster" not in text.split("Method")[0] and "less" in text
 
 
+def test_the_method_tells_what_was_done_and_nothing_else():
+    memory = sample_results.resident(1)
+    both = Seen(html.page(sample_results.result([sample_results.timed(2, "pair", "a pair"), memory]))).text
+    bytes_alone = Seen(html.page(sample_results.result([memory]))).text
+    for words in ("A/A", "disturbed and is repeated", "Times are gross"):
+        assert words in both
+        assert words not in bytes_alone
+    assert "in which every page is touched" in bytes_alone
+
+
 def test_a_file_that_cannot_be_written_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         html.write_report(sample_results.small(), tmp_path / "no" / "report.html")

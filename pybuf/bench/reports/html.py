@@ -897,23 +897,26 @@ def _method(result: dict[str, Any]) -> Section:
     has_few = any(comparison["rounds"] < 8 for comparison in result["comparisons"])
     points = [
         "A round runs every contender in random order; ratios are formed within a round and never across rounds."
-        + (" Where it runs each twice, the second runs are in the opposite order, and their mean counts."
+        + (" Where it runs each twice, the second runs are in the opposite order, and the mean of both counts."
            if any(comparison["runs"] > 1 for comparison in result["comparisons"]) else ""),
         "The estimate is the Hodges-Lehmann median of the logarithms of the rounds’ ratios, the interval that of the "
         "exact signed-rank test at 99 %."
         + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),
         "“No difference”: the whole interval lies within ±2 % of 1. “Inconclusive”: it holds 1 and reaches beyond, or "
         "would be expected by chance among so many comparisons (Holm’s correction over the report).",
-        "The base takes part in each round as one more contender (A/A): what that row shows is chance.",
-        "A round whose wall time exceeds its processor time by more than 2 % was disturbed and is repeated; on a "
-        "machine that is never calm it is kept in the end, and counted.",
     ]
-    if result["kind"] == "bench" and "time" in metrics:
-        points.append("Where contenders share a process, a round is the middle of 3 to 25 turns of each, and ratios "
-                      "are formed turn by turn.")
     if "time" in metrics:
-        points.append("Times are gross. The empty harness, which allocates nothing, is a contender like the others; "
-                      "net is shown beside and never divided.")
+        points += [
+            "The base takes part in each timed round as one more contender (A/A): what that row shows is chance.",
+            "A timed round on one thread whose wall time exceeds its processor time by more than 2 % was disturbed and "
+            "is repeated; on a machine that is never calm it is kept in the end, and counted. Workloads that wait for "
+            "sockets, the clock or other threads are not judged by this.",
+            "Times are gross. The empty harness, which allocates nothing, is a contender like the others; net is shown "
+            "beside and never divided.",
+        ]
+        if result["kind"] == "bench":
+            points.append("Where contenders share a process, a round is the median of 3 to 25 turns of each, and "
+                          "ratios are formed turn by turn.")
     if has_traces:
         points.append("Each contender replays a trace in a fresh process. The first pass is what the recorded program "
                       "would have seen; later passes find warm memory.")
