@@ -71,18 +71,13 @@ def _smallest(rows: Sequence[Row], a_over_a: Mapping[str, Ratio], one: str) -> f
 
 def with_verdicts(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons of one report, judged together: every ratio but the empty harness's, which asks nothing."""
-    asked = [
-        (place, row.name, one, found)
+    asked = {
+        (place, row.name, one): found.p
         for place, comparison in enumerate(comparisons)
-        for row in comparison.contenders
-        for one, found in (row.ratios or {}).items()
-        if found.p is not None
-    ]
-    adjusted = {
-        (place, name, one): p for (place, name, one, _), p in zip(
-            [each for each in asked if each[1] != EMPTY],
-            statistics.holm([found.p or 0 for _, name, _, found in asked if name != EMPTY]), strict=True)
+        for row in comparison.contenders if row.name != EMPTY
+        for one, found in (row.ratios or {}).items() if found.p is not None
     }
+    adjusted = dict(zip(asked, statistics.holm(list(asked.values())), strict=True))
     return [
         replace(comparison, contenders=[
             row if row.ratios is None else replace(row, ratios={

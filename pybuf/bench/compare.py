@@ -1,7 +1,8 @@
 """Two results of the same kind, an old one and a new: what became faster, slower, or cannot be told.
 
-Rounds of two runs have no pairs. What is compared is each contender's time over that of the base of its own round,
-since the machine's mood of the hour is in both; where a run has no base, and for bytes, the values themselves.
+The rounds of two results have no pairs. What is compared is each contender's time over that of the base in its own
+round, since the machine's mood of the hour is in both; where a result has no base, for the base itself, and for bytes,
+the values as they are.
 """
 
 from __future__ import annotations
@@ -67,10 +68,11 @@ class Outcome:
 
 
 def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
-    """Compare two results.
+    """Compare two results: a change for each contender and pass that both have, the empty harness's left out.
 
     Raises UnlikeError for results of unlike machines or builds, unless ``is_anyway``, and for results that have
-    nothing in common. Comparisons whose rounds have unlike numbers of runs are left out, unless ``is_anyway``.
+    nothing in common. Comparisons whose rounds differ in how many processes each contender had (``Comparison.runs``)
+    are named among those without a match, unless ``is_anyway``.
     """
     refusing, warnings = fingerprint.differences(old.fingerprint, new.fingerprint)
     if refusing and not is_anyway:
@@ -90,7 +92,7 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
             unmatched.append(f"{one.id}: the workloads differ, though not in name")
             continue
         if one.runs != other.runs and not is_anyway:
-            # The mean of two lies elsewhere than one where there are two modes, as in glibc's later passes.
+            # Where there are two modes, as in glibc's later passes, the mean of two processes lies between them.
             unmatched.append(f"{one.id}: a round has {_runs(one)} in the old result and {_runs(other)} in the new; run "
                              "both with the same --time or --rounds, or give --anyway")
             continue

@@ -90,7 +90,7 @@ class MeasuredWorkload:
 class Latency:
     """How often an operation took how long: ``counts`` of [ns, operations].
 
-    ``percentiles`` have a value only where 100 samples lie beyond them and it is above what the empty
+    ``percentiles``, in ns, have a value only where 100 samples lie beyond them and it is above what the empty
     harness takes itself (its own 99th); others are None.
     """
 
@@ -111,13 +111,16 @@ class Memory:
 class Comparison:
     """All contenders on one workload, with one number of threads, touching memory one way, in one metric.
 
-    A value is the mean of ``runs``, each in a process of its own, where contenders do not share one. ``a_over_a`` is
-    the base against itself, which takes part in each round as if it were one more contender. ``smallest_effect`` is
-    relative: one of this size or larger would have been seen in any row nine times in ten; None with fewer than 8
-    rounds.
+    ``unit`` is that of the values of its rows. A round has one value of each contender and pass: where contenders have
+    processes of their own, the mean over ``runs`` processes; where they share one, what the turns in it come to. Of
+    the ``rounds``, ``disturbed_rounds`` were kept although something else had the processor; ``repeated_rounds`` are
+    beside them.
+    ``a_over_a`` is the base against itself, which takes part in each timed round as if it were one more contender.
+    ``smallest_effect`` is relative (0.03 is 3 %): one of this size or larger would have been seen in any row nine times
+    in ten; None with fewer than 8 rounds.
     ``size_histogram`` has how often each size was asked for (of a workload, in one draw), ``class_edges`` the sizes of
-    our classes, and ``slab_map`` what each granule of our arena held at the peak: [granule, kind, class bytes, live,
-    blocks].
+    our classes in bytes, and ``slab_map`` what each granule of our arena held at the peak: [granule, kind, class bytes,
+    live, blocks].
     """
 
     id: str

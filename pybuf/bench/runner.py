@@ -1,9 +1,10 @@
 """Runs a plan: checks, then rounds in random order, each trial in a fresh process, each round kept in a journal.
 
-A round runs every contender, and the base as one more: how far the two are apart is what chance does. Ratios are formed
-within a round, from gross times. Where contenders may share a process, a round is one process, which interleaves turns
-of each, so that rounds differ in their memory layouts. A round during which something else had the processor is
-run again. Resident bytes and latencies come from runs of their own.
+A timed round runs every contender, and the base as one more (A/A): how far the two are apart is what chance does.
+Ratios are formed within a round, from gross times. Where contenders may share a process, a round is one process, which
+interleaves turns of each, so that rounds differ in their memory layouts; else everyone has a process of its own, and,
+where there is time, a second one in the opposite order. A round during which something else had the processor is run
+again. Resident bytes and latencies come from rounds of their own.
 """
 
 from __future__ import annotations
