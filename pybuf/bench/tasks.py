@@ -23,12 +23,13 @@ FEW_ROUNDS = 3
 FEWEST_TURNS = 3
 MOST_TURNS = 25
 TURNS_S = 0.15
-#: Processes of every contender in one timed round, where they do not share one: but one where the time would not allow
-#: so many rounds. 10 rounds of two have intervals wider than 20 of one, because 99 % of so few is nearly all of them.
+#: Processes of every contender in one timed round, where they do not share one. One, where the time is too short for
+#: ENOUGH_ROUNDS of these: 10 rounds of two have wider intervals than 20 of one, because 99 % of so few is nearly all.
 RUNS = 2
 ENOUGH_ROUNDS = 20
 #: More rounds than these make no interval narrower than the clock and the machine allow.
 MOST_ROUNDS = 200
+#: The name under which the base is timed once more, as if it were another contender.
 SAME = "A/A"
 #: Stands for the file of the recording that ships with the package, wherever that is installed.
 SHIPPED = "shipped:sqlite"
@@ -127,32 +128,38 @@ class Plan:
         return self.manifest.rounds or MOST_ROUNDS
 
     @property
-    def estimate_s(self) -> float:
-        """Seconds that the run will take, roughly."""
+    def timed(self) -> list[Task]:
+        """The comparisons in time, which share what the others leave of it."""
+        return [task for task in self.tasks if task.metric == "time"]
+
+    @property
+    def untimed_s(self) -> float:
+        """Seconds that checks and the rounds of all other metrics take, roughly."""
         checks = {task.key: task.check_cost_s() for task in self.tasks}
-        few = sum(task.cost_s() * self.target(task) for task in self.tasks if task.metric != "time")
+        others = sum(task.cost_s() * self.target(task) for task in self.tasks if task.metric != "time")
+        return sum(checks.values()) + others
+
+    @property
+    def estimate_s(self) -> float:
+        """Seconds that the run will take, roughly: at least one timed round of each comparison, whatever the time."""
         if self.manifest.time_s is None:
-            timed = sum(task.cost_s() * self.target(task) for task in self.tasks if task.metric == "time")
-            return sum(checks.values()) + few + timed
-        least = sum(checks.values()) + few + sum(task.cost_s() for task in self.tasks if task.metric == "time")
-        return max(self.manifest.time_s, least)
+            return self.untimed_s + sum(task.cost_s() * self.target(task) for task in self.timed)
+        return max(self.manifest.time_s, self.untimed_s + sum(task.cost_s() for task in self.timed))
 
     @property
     def few_rounds(self) -> int:
         """About how many rounds of the costliest comparison fit into the time, if too few for an interval; else 0."""
         if self.manifest.time_s is None:
             return 0
-        fitting = [max(1, int(self.share_s / task.cost_s())) for task in self.tasks if task.metric == "time"]
-        return min(fitting) if fitting and min(fitting) < FEWEST_ROUNDS else 0
+        fewest = min((max(1, int(self.share_s / task.cost_s())) for task in self.timed), default=0)
+        return fewest if fewest < FEWEST_ROUNDS else 0
 
     @property
     def share_s(self) -> float:
-        """Seconds that each comparison in time has for its rounds; infinite if it is rounds that were asked for."""
-        if self.manifest.time_s is None:
+        """Seconds that each comparison in time has for its rounds; infinite where none is limited by time."""
+        if self.manifest.time_s is None or not self.timed:
             return math.inf
-        spare = self.manifest.time_s - sum({task.key: task.check_cost_s() for task in self.tasks}.values())
-        spare -= sum(task.cost_s() * self.target(task) for task in self.tasks if task.metric != "time")
-        return spare / sum(task.metric == "time" for task in self.tasks)
+        return (self.manifest.time_s - self.untimed_s) / len(self.timed)
 
     def runs(self, task: Task) -> int:
         """Processes that every contender gets in one round of a comparison."""
