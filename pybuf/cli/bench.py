@@ -28,8 +28,11 @@ FILES = ("result.json", "report.html", "timeline.json", "pyperf.json", "latency.
 def bench(workload: tuple[str, ...], is_list: bool, address: str | None, **options: Any) -> None:
     """Run WORKLOADs through poolcore and the allocators beside it, and say which is faster, or that none is.
 
-    Without names a few representative workloads are run, for two minutes. Every round runs every contender, in random
-    order; ratios are formed within a round and have intervals of 99 %, from 8 rounds on.
+    WORKLOAD is a name of --list, or NAME:KEY=VALUE,... to change its parameters, or a file: a table of sizes (.csv), a
+    packet capture (.pcap) or a recorded trace. Without any, the three that --list marks are run, for two minutes.
+
+    Every timed round runs every contender, in random order, and where each has a process of its own and there is time,
+    once more in the opposite order. Ratios are formed within a round and have intervals of 99 %, from 8 rounds on.
 
     On a cluster there is a result for each kind of machine, and of several each has its files in DIR/machine-N.
 

@@ -29,8 +29,9 @@ def replay(trace: tuple[Path, ...], passes: str, order: str, is_oversubscribed: 
     """Replay the allocations, frees and reallocations of recorded programs.
 
     TRACE is a recording in any format that `pybuf trace info` knows, plain or compressed; without one, the trace of
-    sqlite3 that ships with pybuf is replayed, for 15 seconds. Every contender runs in a fresh process, in rounds of
-    random order. The first pass is what the recorded program would have seen; later passes find warm memory.
+    sqlite3 that ships with pybuf is replayed. Every contender runs in a fresh process. A timed round runs all of them
+    in random order and, where there is time, once more in the opposite order. The first pass is what the recorded
+    program would have seen; later passes find warm memory.
 
     --order threads replays what constrained the program: each thread's own order, and that a block is allocated
     before another thread frees it. Times are then makespans; a second table has processor time, the share of time that

@@ -42,7 +42,8 @@ def tune(path: Path, classes: int | None, objective: str, directory: Path | None
 
     Given a trace of any format that pybuf trace reads, a table of sizes (SIZE, RATE, LIVE BLOCKS, as pybuf record
     --sizes writes it) or a packet capture. Classes are fitted to the first half and judged by the second, by replaying
-    both through pools. Where they gain nothing there, the default classes are proposed.
+    both through pools; from a table two runs are drawn in place of the halves. Where the classes gain nothing there,
+    the default ones are proposed.
 
     Exit status: 0 done, 2 bad input.
     """
