@@ -112,11 +112,12 @@ def test_every_part_runs_and_is_written_with_its_command_and_seeds(trace, tmp_pa
     monkeypatch.setattr(calibration, "calibrate", lambda *_: 20)
     file = tmp_path / "found.json"
     arguments = ["--runs", "2", "--rounds", "8", "--seed", "5", "--trace", str(trace), "-o", str(file)]
-    assert calibration.main(arguments) in (0, 1)
+    status = calibration.main(arguments)
     told = capsys.readouterr().out
     assert told.startswith("python -m pybuf.bench.calibration --runs 2 --rounds 8 --seed 5 ")
     assert "minutes on a quiet machine" in told.splitlines()[0]
     found = json.loads(file.read_text())
+    assert status == (0 if all(part["is_good"] for part in found["parts"]) else 1)
     assert [part["part"] for part in found["parts"]] == ["aa", "pair", "redis"]
     for part in found["parts"]:
         assert [run["seed"] for run in part["runs"]] == [5, 6]
@@ -124,6 +125,15 @@ def test_every_part_runs_and_is_written_with_its_command_and_seeds(trace, tmp_pa
         assert sum(part["verdicts"].values()) == 2
         assert part["estimates"]["smallest"] <= part["estimates"]["median"] <= part["estimates"]["largest"]
     assert [part["work"] for part in found["parts"]] == [None, 20, 20]
+
+
+@pytest.mark.parametrize(("part", "runs", "verdict", "status"), [
+    ("aa", "4", "faster", 0), ("aa", "5", "faster", 1), ("pair", "1", "slower", 0), ("pair", "1", "no difference", 1),
+])
+def test_the_status_is_0_after_few_alarms_and_after_finds(monkeypatch, part, runs, verdict, status):
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: 20)
+    monkeypatch.setattr(calibration, "compare", lambda *_: run_of(verdict))
+    assert calibration.main(["--part", part, "--runs", runs]) == status
 
 
 def test_much_planted_work_is_found(monkeypatch):

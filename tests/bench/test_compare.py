@@ -147,7 +147,7 @@ def run(monkeypatch, capsys, tmp_path):
     (1.03, 0.005, ["--fail-above", "3%"], 3, "inconclusive"),
     (1.00, 0.100, [], 3, "inconclusive"),
 ])
-def test_exit_statuses(run, factor, spread, arguments, status, words):
+def test_the_status_tells_a_slowdown_from_a_doubt_and_from_none(run, factor, spread, arguments, status, words):
     code, printed, noted = run(a_result(spread=spread), a_result(factor, seed=2, spread=spread), *arguments)
     assert code == status
     assert words in printed
@@ -171,7 +171,7 @@ def test_unlike_machines_have_status_2_and_one_line(run):
     status, printed, noted = run(a_result(), other)
     assert (status, printed) == (2, "")
     assert noted.splitlines()[-1].startswith("Error: the results are of unlike machines: another processor model")
-    assert run(a_result(), other, "--anyway")[0] in (0, 3)
+    assert run(a_result(), other, "--anyway")[0] == 3  # glibc's own times vary too much
 
 
 @pytest.mark.parametrize(("content", "words"), [

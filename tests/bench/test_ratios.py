@@ -42,7 +42,7 @@ def test_bounds_are_told_apart(must, aim, is_higher_better, reached):
     assert table.line(row, table.Taken(rounds=[{"F3": 3.0}]))["reaches"] == reached
 
 
-def test_row_that_runs(rows, capsys):
+def test_a_row_that_runs_has_its_median_between_its_quartiles(rows, capsys):
     rows(table.versus("pair", FLOORS, "F1", 100.0, 0.01, "F3"))
     assert table.main(QUICK) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]

@@ -399,11 +399,11 @@ def test_bytes_and_latencies_come_from_rounds_of_their_own(trials, tiny):
     assert latency.latency["empty"].percentiles == {"50": 20, "90": 20, "99": 40, "99.9": None, "99.99": None}
     assert latency.latency["glibc"].counts == [[20, 15000], [60, 150], [1000, 36]]
 
+
 def test_rounds_that_are_asked_for_are_those_of_bytes_and_latencies_too(trials, tiny):
     found = run(a_manifest(tiny, metrics=["memory", "latency"], rounds=12)).comparisons
     assert [one.rounds for one in found] == [12, 12]
     assert found[0].row("poolcore").ratios["all"].confidence == 0.99
-
 
 
 def test_contenders_that_share_a_process_are_run_apart_to_find_which_of_them_died(trials, monkeypatch):

@@ -134,7 +134,7 @@ def test_holm_gives_what_its_paper_would():
     (1.005, 1.015, 0.0001, "no difference"),
     (0.97, 0.995, 0.0001, "faster"),
 ])
-def test_verdicts(low, high, adjusted, expected):
+def test_a_verdict_is_what_the_interval_and_the_corrected_p_value_allow(low, high, adjusted, expected):
     assert bench.verdict(low, high, adjusted) == expected
 
 
@@ -151,5 +151,6 @@ def test_an_effect_of_the_smallest_size_is_seen_nine_times_in_ten():
     assert 0.83 < seen / runs < 0.96
 
 
-def test_geometric_mean():
+def test_half_and_twice_cancel_out_in_a_geometric_mean():
+    assert bench.geometric_mean([0.5, 2]) == pytest.approx(1)
     assert bench.geometric_mean([0.5, 2, 8]) == pytest.approx(2)
