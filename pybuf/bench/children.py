@@ -32,7 +32,8 @@ class RefusedError(Exception):
 def answer(find: Callable[[], dict[str, Any]]) -> None:
     """Write what ``find`` finds to the parent, which asked for it with `ask`.
 
-    A RefusedError is passed on to it and ends this process with status 1; any other exception does with a traceback.
+    A RefusedError is passed on to the parent, and this process ends with status 1. Any other exception goes on, and
+    ends it with a traceback, whose last line is what the parent says of it.
     """
     own = os.getpid()
     told = os.dup(1)

@@ -31,7 +31,9 @@ class Journal:
     """Finished rounds, a line of JSON each: what an interrupted run goes on from.
 
     A line ends in a checksum of the rest, so that what was torn or edited is not taken for a round. While a run writes
-    there, the file is locked: RunError for a second run beside it.
+    there, the file is locked. Without a path nothing is kept.
+
+    Raises RunError, one line, when a line is damaged, another run is writing there, or the file cannot be opened.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -69,7 +71,7 @@ class Journal:
             ) from None
 
     def add(self, line: dict[str, Any]) -> None:
-        """Write a line, and have it on its way to the disk before the next round begins."""
+        """Write a line, and have it on its way to the disk before the next round begins. RunError when that is full."""
         self.lines.append(line)
         if self.file is not None:
             with self._told():

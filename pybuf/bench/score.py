@@ -43,8 +43,8 @@ class Order(TypedDict):
     workload, parameters: of WORKLOADS; or "trace", and then ``words`` is a file of trace words, ``alignments``
         one of their alignments, ``recorded`` how many are timed; or ``layout`` is a file of `order.load`.
     metric: "time", "latency", "memory" or "check". touch: "line", "page" or "all".
-    rounds: how often, of those of this process; where contenders share it, these are the turns of one round of the run.
-        Each goes through the contenders in random order.
+    passes: how often the timed body is played in one go. rounds: how often this process goes through its contenders, in
+        random order; where several share it, these are the turns of one round of the run.
     offset: bytes of a block that stays, to shift what comes after it.
     """
 

@@ -93,11 +93,12 @@ class Trials:
 
     def run(
         self, entries: Sequence[ChosenContender], metric: str, number: int | str, draw: random.Random, passes: int,
-        rounds: int,
+        turns: int,
     ) -> dict[str, Any] | None:
         """One trial of round ``number``, whose contenders all play the same words, in a process that ``draw`` shapes.
 
-        Contenders that are missing or fail are out from now on; None when nothing is left of it.
+        Each has so many ``turns``, of so many ``passes`` each. Contenders that are missing or fail are out from now on;
+        None when nothing is left of it.
         """
         task = self.task
         order = {
@@ -108,7 +109,7 @@ class Trials:
             "touch": task.touch,
             "threads": task.threads,
             "passes": passes,
-            "rounds": rounds,
+            "rounds": turns,
             "cpus": self.cpus,
             "offset": draw.randrange(16, 4097, 16),
             "seed": self.draw(f"words {number}").randrange(1 << 32),
