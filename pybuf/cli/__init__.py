@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any
 
+#: Status of a run that Ctrl-C ended, as of any program.
 INTERRUPTED = 130
 
 

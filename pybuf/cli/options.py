@@ -20,11 +20,10 @@ from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.reports import export, html, perfetto, terminal
 from pybuf.bench.result import Result
 from pybuf.bench.tasks import Plan, plan
+from pybuf.cli import INTERRUPTED
 from pybuf.cli.refusal import Refusal
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-#: Status of a run that Ctrl-C ended, as of any program.
-INTERRUPTED = 130
 #: Of the workloads that run with any number.
 THREADS_MAX = 64
 METRICS = ("time", "latency", "memory")

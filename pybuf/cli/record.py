@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pybuf.bench import record as recorder
 from pybuf.bench.children import name_of
+from pybuf.cli import INTERRUPTED
 from pybuf.cli.refusal import Refusal
 
 
@@ -57,7 +58,7 @@ def record(
     for line in _summary(done):
         notes.print(line, markup=False)
     if done.is_interrupted:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _summary(done: recorder.Recorded) -> list[str]:
