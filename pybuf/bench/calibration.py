@@ -87,7 +87,7 @@ class Part:
         )
 
     def is_good(self, runs: Sequence[Run]) -> bool:
-        """Whether as many runs as asked for had the right verdict."""
+        """Whether what was planted was found in 19 of 20 runs, or there were no more than ``MOST_ALARMS``."""
         if self.is_planted:
             return self.hits(runs) >= FEWEST_FOUND * len(runs)
         return self.hits(runs) <= MOST_ALARMS

@@ -557,8 +557,8 @@ def _plain(value: Any) -> str:
 
 def _footing(comparison: dict[str, Any]) -> Markup:
     """What the rounds were, under a table of ratios."""
-    text = _counted(comparison["rounds"], "round") + f" of {comparison['runs']} runs each" * (comparison["runs"] > 1)
-    text += f", {comparison['repeated_rounds']} repeated"
+    runs = f" of {comparison['runs']} runs each" if comparison["runs"] > 1 else ""
+    text = f"{_counted(comparison['rounds'], 'round')}{runs}, {comparison['repeated_rounds']} repeated"
     if comparison["disturbed_rounds"]:
         text += f", {comparison['disturbed_rounds']} kept although disturbed"
     effects = [

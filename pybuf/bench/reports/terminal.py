@@ -128,11 +128,10 @@ def _print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _rounds(comparison: Comparison) -> str:
-    rounds = f"{comparison.rounds} round{'s' * (comparison.rounds != 1)}"
-    rounds += f" of {comparison.runs} runs each" * (comparison.runs > 1) + f", {comparison.repeated_rounds} repeated"
-    if comparison.disturbed_rounds:
-        rounds += f", {comparison.disturbed_rounds} kept although disturbed"
-    return rounds
+    count, repeated, disturbed = comparison.rounds, comparison.repeated_rounds, comparison.disturbed_rounds
+    runs = f" of {comparison.runs} runs each" if comparison.runs > 1 else ""
+    kept = f", {disturbed} kept although disturbed" if disturbed else ""
+    return f"{count} round{'s' * (count != 1)}{runs}, {repeated} repeated{kept}"
 
 
 def _print_effect(comparison: Comparison, console: Console) -> None:
