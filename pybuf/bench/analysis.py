@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from pybuf.bench import statistics
 from pybuf.bench.result import Comparison, Latency, Lead, Ratio, Row
-from pybuf.bench.statistics import CONFIDENCE, FEWEST_ROUNDS, INCONCLUSIVE, RANGE_ONLY
+from pybuf.bench.statistics import CONFIDENCE, FASTER, FEWEST_ROUNDS, INCONCLUSIVE, RANGE_ONLY, SLOWER
 
 OURS = "poolcore"
 EMPTY = "empty"
 PEERS = ("glibc", "mimalloc", "jemalloc", "tcmalloc")
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
+#: How verdicts of bytes read: fewer are not faster.
+BYTE_VERDICTS = {FASTER: "less", SLOWER: "more"}
 #: A percentile is told only when so many samples lie beyond it.
 SAMPLES_BEYOND = 100
 

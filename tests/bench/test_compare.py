@@ -44,6 +44,16 @@ def a_result(factor=1.0, rounds=20, seed=1, spread=0.005, **changed):
     return result.Result(**{**given, **changed})
 
 
+def resident_bytes(values):
+    """A result in which ours had so many bytes resident, a number for each round."""
+    found = a_result()
+    (one,) = found.comparisons
+    rows = [dataclasses.replace(row, series={"all": values}) for row in one.contenders[:1]]
+    memory = dataclasses.replace(one, id="lifo-pair, 1 thread, page, memory", metric="memory", unit="bytes",
+                                 rounds=len(values), contenders=rows)
+    return dataclasses.replace(found, comparisons=[memory])
+
+
 def verdict_of(outcome, name="poolcore"):
     (found,) = (one for one in outcome.changes if one.contender == name)
     return found
@@ -70,17 +80,15 @@ def test_few_rounds_are_a_range():
 @pytest.mark.parametrize(("peak", "verdict", "status"), [(1001, "no difference", 0), (1025, "range only", 0),
                                                          (1100, "range only", 3)])
 def test_bytes_are_told_by_the_range_of_few_rounds_where_it_is_narrow(run, peak, verdict, status):
-    def bytes_of(values):
-        found = a_result()
-        (one,) = found.comparisons
-        rows = [dataclasses.replace(row, series={"all": values}) for row in one.contenders[:1]]
-        memory = dataclasses.replace(one, id="lifo-pair, 1 thread, page, memory", metric="memory", unit="bytes",
-                                     rounds=3, contenders=rows)
-        return dataclasses.replace(found, comparisons=[memory])
-
-    old, new = bytes_of([1000, 1001, 1000]), bytes_of([peak, 1000, 1000])
+    old, new = resident_bytes([1000, 1001, 1000]), resident_bytes([peak, 1000, 1000])
     assert verdict_of(compare.compare(old, new)).verdict == verdict
     assert run(old, new, "--fail-above", "3%")[0] == status
+
+
+def test_more_bytes_are_not_called_slower(run):
+    _, printed, _ = run(resident_bytes([1000] * 12), resident_bytes([1100] * 12))
+    assert "1.10 [1.10..1.10] more" in printed
+    assert "slower" not in printed
 
 
 @pytest.mark.parametrize(("key", "value", "words"), [

@@ -39,6 +39,7 @@ class Trials:
     def __init__(self):
         self.orders = []
         self.speed = {"poolcore": 50, "mimalloc": 90, "empty": 10}
+        self.share_of_bytes = {}
         self.missing = {}
         self.broken = {}
         self.stop_after = None
@@ -58,8 +59,8 @@ class Trials:
         draw = random.Random(order["seed"])
         if order["metric"] == "memory":
             return {**answer, "memory": {
-                name: {"timeline": [[1, 10, None, 4096]], "peak_resident_bytes": draw.randrange(20_000, 21_000),
-                       "peak_live_bytes": 10}
+                name: {"timeline": [[1, 10, None, 4096]], "peak_live_bytes": 10,
+                       "peak_resident_bytes": draw.randrange(20_000, 21_000) * self.share_of_bytes.get(name, 1)}
                 for name in names}}
         if order["metric"] == "latency":
             return {**answer, "histogram": {
@@ -404,6 +405,15 @@ def test_rounds_that_are_asked_for_are_those_of_bytes_and_latencies_too(trials, 
     found = run(a_manifest(tiny, metrics=["memory", "latency"], rounds=12)).comparisons
     assert [one.rounds for one in found] == [12, 12]
     assert found[0].row("poolcore").ratios["all"].confidence == 0.99
+
+
+def test_fewer_bytes_are_not_called_faster(trials, tiny):
+    trials.share_of_bytes = {"poolcore": 0.5, "mimalloc": 2}
+    found = run(a_manifest(tiny, metrics=["memory"], rounds=12))
+    out = io.StringIO()
+    terminal.print_result(found, None, Console(file=out, width=120))
+    assert "] less" in out.getvalue() and "] more" in out.getvalue()
+    assert "faster" not in out.getvalue() and "slower" not in out.getvalue()
 
 
 def test_contenders_that_share_a_process_are_run_apart_to_find_which_of_them_died(trials, monkeypatch):

@@ -18,8 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pybuf.bench.analysis import BYTE_VERDICTS, OURS
 from pybuf.bench.analysis import EMPTY as HARNESS
-from pybuf.bench.analysis import OURS
 from pybuf.bench.statistics import EQUAL_WITHIN, rounds_needed
 
 #: Colours in report.css; the first is ours, the second the base's.
@@ -30,8 +30,6 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 PASSES = {"first": "first pass", "later": "later passes", "all": "all passes"}
-#: Verdicts of bytes: fewer are not faster.
-BYTE_VERDICTS = {"faster": "less", "slower": "more"}
 #: Labels of the axis of ratios, the more important first.
 TICKS = (1, 0.5, 2, 0.2, 5, 0.1, 10, 0.8, 1.25, 0.9, 1.1, 0.7, 1.5, 0.6, 0.95, 1.05, 0.85, 1.15, 0.3,
          3, 0.98, 1.02, 0.05, 20)

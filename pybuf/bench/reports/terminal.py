@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybuf.bench.analysis import EMPTY, OURS
+from pybuf.bench.analysis import BYTE_VERDICTS, EMPTY, OURS
 from pybuf.bench.compare import Change, Outcome
 from pybuf.bench.result import Comparison, Ratio, Result, Row
 from pybuf.bench.statistics import EQUAL_WITHIN, FEWEST_ROUNDS, rounds_needed
@@ -209,19 +209,23 @@ def _cells(row: Row, empty: Row | None, one: str, is_time: bool, is_wide: bool) 
     cells: list[str | Text] = [f"{value:.2f}" if is_time else f"{value / MEGABYTE:.3g}"]
     if empty is not None:
         cells.append(f"{value - statistics.median(empty.series[one]):.2f}")
-    cells.append(_ratio(None if row.ratios is None else row.ratios.get(one), is_wide))
+    cells.append(_ratio(None if row.ratios is None else row.ratios.get(one), is_wide, not is_time))
     return cells
 
 
-def _ratio(ratio: Ratio | None, is_wide: bool) -> Text:
+def _ratio(ratio: Ratio | None, is_wide: bool, is_bytes: bool = False) -> Text:
     if ratio is None:
         return Text("")
     parts = [f"{ratio.estimate:.2f}", f"[{ratio.low:.2f}..{ratio.high:.2f}]"]
     if ratio.confidence is None:
         parts.append("range")
     else:
-        parts.append(ratio.verdict)
+        parts.append(_verdict(ratio.verdict, is_bytes))
     return Text((" " if is_wide else "\n").join(parts))
+
+
+def _verdict(verdict: str, is_bytes: bool) -> str:
+    return BYTE_VERDICTS.get(verdict, verdict) if is_bytes else verdict
 
 
 def _threads_table(comparison: Comparison) -> Table:
@@ -306,7 +310,7 @@ def print_outcome(outcome: Outcome, limit: float | None, console: Console) -> No
     for warning in outcome.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left",
-                  caption="new to old; of times, each over the base of its own round; below 1 is faster")
+                  caption="new to old; of times, each over the base of its own round; below 1 is faster, or less")
     for heading in ("comparison", "contender", "pass"):
         table.add_column(heading, overflow="fold")
     table.add_column("new to old", justify="right", no_wrap=console.width >= WIDE_COLUMNS)
@@ -314,7 +318,7 @@ def print_outcome(outcome: Outcome, limit: float | None, console: Console) -> No
         ratio = Ratio(one.estimate, one.low, one.high, one.confidence, one.verdict)
         style = {"slower": "red", "faster": "green"}.get(one.verdict, "")
         table.add_row(one.comparison, one.contender, "" if one.passes == "all" else one.passes,
-                      _ratio(ratio, console.width >= WIDE_COLUMNS), style=style)
+                      _ratio(ratio, console.width >= WIDE_COLUMNS, one.is_bytes), style=style)
     console.print(table)
     for line in outcome.unmatched:
         console.print(Text(f"  {line}", style="dim"))
@@ -329,7 +333,7 @@ def _summary(outcome: Outcome, limit: float | None) -> str:
         if doubts:
             return f"inconclusive without more rounds, whether slower by more than {limit:.1%}:{_listed(doubts)}"
         return f"nothing is slower by more than {limit:.1%}"
-    counts = Counter(one.verdict for one in outcome.changes)
+    counts = Counter(_verdict(one.verdict, one.is_bytes) for one in outcome.changes)
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
 
 
