@@ -54,10 +54,9 @@ def ask(command: Sequence[str], environment: Mapping[str, str], limit_s: float) 
     """The answer of a process that calls `answer`.
 
     Raises FailedError when there is none, or it takes longer than ``limit_s``, and RefusedError with the process'
-    own words.
+    own words, or when the system lets none be started. No exception leaves the process running.
     """
     with _file() as told, _file() as complained:
-        child = Popen(command, env=environment, stdout=told, stderr=complained)
         has_exceeded = threading.Event()
 
         def exceed() -> None:
@@ -66,16 +65,23 @@ def ask(command: Sequence[str], environment: Mapping[str, str], limit_s: float) 
 
         # Popen.wait with a limit looks every 50 ms: a trial of 65 ms would take 114.
         limit = threading.Timer(limit_s, exceed)
-        limit.start()
+        limit.daemon = True  # whatever interrupts this, the interpreter does not wait for the limit when it ends
         try:
+            child = Popen(command, env=environment, stdout=told, stderr=complained)
+        except OSError as failure:
+            raise RefusedError(f"no process could be started: {failure.strerror}") from None
+        try:
+            limit.start()
             status = child.wait()
-        except BaseException:
+        except BaseException as early:
             child.kill()
             child.wait()
+            if isinstance(early, RuntimeError):
+                raise RefusedError(f"no thread could be started: {early}") from None
             raise
         finally:
             limit.cancel()
-        if has_exceeded.is_set():
+        if has_exceeded.is_set() and status == -signal.SIGKILL:
             raise FailedError(f"did not end within {limit_s:g} s")
         if status < 0:
             raise FailedError(f"died of {name_of(-status)}")
