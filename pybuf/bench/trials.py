@@ -29,6 +29,8 @@ TRIAL_TIMEOUT_S = 600
 #: alike for all: unpadded, a longer name alone made glibc give its heap back between passes in 81 processes of 200, and
 #: not in 30.
 ORDER_BYTES = 4096
+#: The longest argument that Linux lets a process have, without the zero at its end.
+MOST_ORDER_BYTES = (1 << 17) - 1
 
 
 class TrialFailedError(Exception):
@@ -66,7 +68,11 @@ def environment(padding: int) -> dict[str, str]:
 
 def _answer(module: str, order: dict[str, Any], padding: int) -> dict[str, Any]:
     text = json.dumps(order)
-    text = text.ljust(-(-len(text) // ORDER_BYTES) * ORDER_BYTES)
+    if len(text) > MOST_ORDER_BYTES:
+        raise RunError(
+            f"contenders and settings take {len(text):,} bytes in the order of one process, which may have at most "
+            f"{MOST_ORDER_BYTES:,}; name fewer, or by shorter paths")
+    text = text.ljust(min(-(-len(text) // ORDER_BYTES) * ORDER_BYTES, MOST_ORDER_BYTES))
     try:
         return children.ask([sys.executable, "-P", "-m", module, text], environment(padding), TRIAL_TIMEOUT_S)
     except children.FailedError as failure:

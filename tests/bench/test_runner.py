@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.reports import chart, html, perfetto, terminal
 
 TINY = "= Start\n+ 0x10 0x20\n+ 0x20 0x2000\n< 0x10\n> 0x30 0x400\n- 0x20\n= End\n"
+
+ECHO = "import sys; print(end=sys.argv[1])"
 
 
 @pytest.fixture
@@ -142,6 +146,20 @@ def test_orders_that_differ_in_a_name_take_the_same_room_in_the_c_library_s_heap
         bench_trials.ask(order, 0)
     assert [json.loads(text) for text in asked] == orders
     assert [len(text) for text in asked] == [4096, 4096, 8192]
+
+
+def test_the_longest_order_is_one_that_a_process_can_be_given(monkeypatch):
+    def echo(command, *_):
+        return {"bytes": len(subprocess.run([sys.executable, "-c", ECHO, command[-1]], stdout=subprocess.PIPE,
+                                            check=True).stdout)}
+
+    monkeypatch.setattr(bench_trials.children, "ask", echo)
+    most = bench_trials.MOST_ORDER_BYTES
+    empty = len(json.dumps({"workload": ""}))
+    for length in (most - bench_trials.ORDER_BYTES + 2, most):
+        assert bench_trials.ask({"workload": "m" * (length - empty)}, 0)["bytes"] == most
+    with pytest.raises(journal.RunError, match="131,072 bytes in the order of one process, which may have at most"):
+        bench_trials.ask({"workload": "m" * (most + 1 - empty)}, 0)
 
 
 def test_verdicts_come_from_the_rounds(trials, tiny):
