@@ -79,8 +79,9 @@ class _Progressing:
             limit = self.target if self.is_patient else max(len(self.rounds), FEWEST_REPEATS)
             state = "repeated" if self.repeated < limit else "disturbed"
         return {
-            "comparison": self.trials.task.id, "state": state, "found": {} if state == "repeated" else found,
-            "seconds": time.perf_counter() - started, **_facts(self.trials),
+            "comparison": self.trials.task.id, "runs": self.trials.task.runs, "state": state,
+            "found": {} if state == "repeated" else found, "seconds": time.perf_counter() - started,
+            **_facts(self.trials),
         }
 
 
@@ -147,7 +148,13 @@ def _go(found: Plan, tasks: list[_Progressing], journal: Journal, progress: Prog
         if "check" in line:
             checks[line["check"]] = line
         elif line.get("comparison") in by_id:
-            by_id[line["comparison"]].take(line)
+            one = by_id[line["comparison"]]
+            runs = line.get("runs", 1)
+            if runs != one.trials.task.runs:
+                raise RunError(
+                    f"{journal.path}: begun by a version of pybuf whose rounds have other numbers of runs ({runs}, and "
+                    f"{one.trials.task.runs} here); choose another directory")
+            one.take(line)
     total = found.estimate_s
     for one in tasks:
         key = one.trials.task.key

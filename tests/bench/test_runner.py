@@ -223,6 +223,39 @@ def test_a_contender_that_was_out_stays_out_when_the_run_goes_on(trials, tiny, t
     assert one.row("mimalloc") is None
 
 
+def test_rounds_of_one_run_are_not_gone_on_with_by_rounds_of_two(trials, tiny, tmp_path, monkeypatch):
+    trials.stop_after = 6
+    with monkeypatch.context() as before:
+        before.setattr(tasks, "RUNS", 1)
+        run(a_manifest(tiny), tmp_path)
+    trials.stop_after = None
+    with pytest.raises(journal.RunError, match=r"rounds have other numbers of runs \(1, and 2 here\); choose another"):
+        run(a_manifest(tiny), tmp_path)
+
+
+@pytest.mark.parametrize(("name", "rows"), [
+    ("mimalloc", ["poolcore", "glibc", "empty"]), ("glibc", ["poolcore", "mimalloc", "empty"]),
+])
+@pytest.mark.parametrize("failing", [2, 3])
+def test_who_fails_in_the_first_or_the_second_run_of_a_round_is_out(trials, tiny, monkeypatch, name, rows, failing):
+    calls = []
+
+    def ask(order, padding):
+        if order["metric"] == "time" and order["contenders"][0]["name"] == name:
+            calls.append(order)
+            if len(calls) > failing:
+                raise bench_trials.TrialFailedError("died of SIGSEGV")
+        return trials.ask(order, padding)
+
+    monkeypatch.setattr(bench_trials, "ask", ask)
+    (one,) = run(a_manifest(tiny)).comparisons
+    assert [row.name for row in one.contenders] == rows
+    assert [absent.name for absent in one.absent] == [name]
+    assert (one.rounds, len(calls)) == (9, failing + 1)
+    assert all(len(row.series["later"]) == 9 for row in one.contenders)
+    assert bool(one.a_over_a) == (name != "glibc")
+
+
 def test_another_unfinished_run_in_the_directory_is_not_overwritten(trials, tiny, tmp_path):
     out = tmp_path / "out"
     trials.stop_after = 6
