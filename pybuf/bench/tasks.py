@@ -41,7 +41,8 @@ TRACE = Workload("trace", "the allocations of a recorded program", {}, isolation
 START_S = 0.055
 EVENT_S = 12e-9
 CHECK_SLOWER = 3
-PYTHON_EVENT_S = 20e-6
+PYTHON_START_S = 0.08
+LIVE_BYTE_S = 1e-9
 WAIT_S = 4e-6
 
 
@@ -85,9 +86,18 @@ class Task:
         if self.trace is not None:
             return self.trace.replayed_events * EVENT_S
         parameters = {**self.workload.parameters, **self.chosen.parameters}
+        if "rate" in parameters:  # its clock decides, before it is timed and then
+            return float(2 * parameters["count"] * parameters["frames"] / parameters["rate"])
+        return float(parameters.get("count" if self.workload.contenders else "events", 400_000)
+                     * self.workload.event_ns * 1e-9)
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that one process takes, roughly, before its first pass."""
+        parameters = {**self.workload.parameters, **self.chosen.parameters}
         if self.workload.contenders:
-            return float(parameters.get("count", 1000) * PYTHON_EVENT_S)
-        return float(parameters.get("events", 400_000) * EVENT_S)
+            return PYTHON_START_S
+        return START_S + float(parameters.get("live_bytes", 0)) * LIVE_BYTE_S
 
     @property
     def passes_run(self) -> int:
@@ -105,13 +115,13 @@ class Task:
         """Seconds that one round takes, roughly, on a machine of our days that is otherwise idle."""
         starts = 1 if self.is_shared else len(self.contenders) * self.runs
         passes = self.passes_run + (self.layout is not None and self.metric == "time")  # one to count live bytes
-        return starts * START_S + len(self.contenders) * self.runs * self.turns * passes * self.events_s
+        return starts * self.start_s + len(self.contenders) * self.runs * self.turns * passes * self.events_s
 
     def check_cost_s(self) -> float:
         """Seconds that its check takes, roughly."""
         if self.workload.contenders:
             return 0
-        return len(self.contenders) * (START_S + CHECK_PASSES * CHECK_SLOWER * self.events_s)
+        return len(self.contenders) * (self.start_s + CHECK_PASSES * CHECK_SLOWER * self.events_s)
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,8 @@ class Plan:
         """Seconds that the run will take, roughly: at least one timed round of each comparison, whatever the time."""
         if self.manifest.time_s is None:
             return self.untimed_s + sum(task.cost_s() * self.target(task) for task in self.timed)
-        return max(self.manifest.time_s, self.untimed_s + sum(task.cost_s() for task in self.timed))
+        least = self.untimed_s + sum(task.cost_s() for task in self.timed)
+        return max(self.manifest.time_s, least) if self.timed else least
 
     @property
     def few_rounds(self) -> int:

@@ -61,6 +61,8 @@ class Workload:
     contenders: those of a workload in Python, by the kind of their buffers, the base first; empty: all
         that have C functions. series: what of a round is compared; lower is better.
     draw: the words, from parameters, a seed and a number of threads.
+    event_ns: what one of its events, or one of its ``count`` in Python, takes about, for the estimate; in Python with
+        the time before, when as much is done and not timed.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Workload:
     contenders: tuple[str, ...] = ()
     series: str = "wall_ns"
     draw: Callable[[Parameters, int, int], Plan] | None = None
+    event_ns: float = 12
 
     @property
     def base(self) -> str:
@@ -229,29 +232,33 @@ WORKLOADS: dict[str, Workload] = {
                  is_default=True, draw=_random),
         Workload("size-table", "sizes, rates and live blocks of a table, scaled and clipped; Google's fleet by default",
                  {"table": "", "live_bytes": 64 << 20, "clip": 256 << 10, "events": 262_144},
-                 is_default=True, isolation="process", draw=_size_table),
+                 is_default=True, isolation="process", draw=_size_table, event_ns=15),
         Workload("fifo", "the oldest of the live blocks freed, one of another size allocated", _MIX, draw=_fifo),
         Workload("batch", "blocks allocated, then freed in random order", {**_MIX, "low": 1500}, draw=_batch),
         Workload("ramps", "up to the live blocks and down to none, again and again",
                  {**_MIX, "live": 20_000}, isolation="process", draw=_ramps),
         Workload("shifts", "the mix of sizes shifts from small to large and back, at a constant number of blocks",
                  {"small_low": 16, "small_high": 300, "large_low": 1000, "large_high": 1500, "live": 10_000,
-                  "events": 400_000}, isolation="process", draw=_shifts),
+                  "events": 400_000}, isolation="process", draw=_shifts, event_ns=25),
         Workload("network-bursts", "a block for each frame of a packet capture, held for a time of the capture's clock",
                  {"capture": "", "hold_us": 200, "events": 400_000}, isolation="process", draw=_network_bursts),
         Workload("producer-consumer", "blocks that one thread allocates and another frees",
                  {"low": 1500, "high": 1500, "live": 512, "events": 400_000}, isolation="process", threads=(2, 2),
-                 draw=_producer_consumer),
+                 draw=_producer_consumer, event_ns=120),
         Workload("outliving", "blocks that outlive their thread: each generation frees those of the one before",
                  {**_MIX, "live": 8192}, isolation="process", threads=(1, 1), draw=_outliving),
         Workload("buffers", "Python: a buffer made, written to through a memoryview and dropped",
-                 {"size": 1500, "live": 64, "count": 20_000}, "ns per buffer", threads=(1, 1), contenders=BUFFERS),
+                 {"size": 1500, "live": 64, "count": 20_000}, "ns per buffer", threads=(1, 1), contenders=BUFFERS,
+                 event_ns=500),
         Workload("asyncio-echo", "Python: messages to a server of this process and back, over loopback",
-                 {"size": 1500, "count": 1000}, "ns per message", "process", (1, 1), contenders=NETWORK),
+                 {"size": 1500, "count": 1000}, "ns per message", "process", (1, 1), contenders=NETWORK,
+                 event_ns=55_000),
         Workload("asyncio-proxy", "Python: messages through a proxy to an echo server and back, over loopback",
-                 {"size": 1500, "count": 500}, "ns per message", "process", (1, 1), contenders=NETWORK),
+                 {"size": 1500, "count": 500}, "ns per message", "process", (1, 1), contenders=NETWORK,
+                 event_ns=100_000),
         Workload("udp-burst", "Python: bursts of datagrams over loopback, each received into a buffer of its own",
-                 {"size": 1400, "burst": 32, "count": 100}, "ns per datagram", "process", (1, 1), contenders=NETWORK),
+                 {"size": 1400, "burst": 32, "count": 100}, "ns per datagram", "process", (1, 1), contenders=NETWORK,
+                 event_ns=260_000),
         Workload("audio-period", "Python: periods of audio mixed from fresh buffers; how many miss their deadline",
                  {"frames": 128, "rate": 48_000, "voices": 64, "deadline_us": 300, "count": 200},
                  "missed deadlines of all periods", "process", (1, 1),

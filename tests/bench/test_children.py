@@ -87,11 +87,11 @@ def test_without_a_thread_for_the_limit_it_is_refused_and_no_process_is_left(sta
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(children.RefusedError, match="^no thread could be started: can't start new thread$"):
+    with pytest.raises(children.RefusedError, match=r"^no thread could be started: can't start new thread$"):
         ask(SLEEPING)
     assert is_all_ended(started)
 
 
 def test_a_process_that_cannot_be_started_is_refused_in_one_line():
-    with pytest.raises(children.RefusedError, match="^no process could be started: Argument list too long$"):
+    with pytest.raises(children.RefusedError, match=r"^no process could be started: Argument list too long$"):
         ask("#" * (1 << 18))

@@ -132,6 +132,7 @@ def test_the_mean_of_both_runs_counts_and_one_of_them_is_enough_to_disturb_a_rou
     ({"time_s": 60.0}, 2), ({"time_s": 8.0}, 1), ({"rounds": 1}, 2), ({"metrics": ["memory"], "rounds": 9}, 1),
     ({"workloads": [ChosenWorkload("lifo-pair")], "rounds": 9}, 1),
     ({"workloads": [ChosenWorkload("size-table")], "rounds": 9}, 2),
+    ({"workloads": [ChosenWorkload("size-table")], "time_s": 20.0}, 1),
 ])
 def test_contenders_that_do_not_share_a_process_run_twice_in_a_round_where_there_is_time(tiny, changed, runs):
     (task,) = tasks.plan(a_manifest(tiny, **{"rounds": None, **changed})).tasks
@@ -523,3 +524,18 @@ def test_estimates_follow_the_request(trials, tiny):
     assert estimate(rounds=None, time_s=15.0).few_rounds == 0
     assert estimate(rounds=None, time_s=1.0).few_rounds in range(1, 8)
     assert estimate(rounds=2).few_rounds == 0
+    # A few rounds of bytes do not take the time that there is.
+    assert estimate(rounds=None, time_s=60.0, metrics=["memory"]).estimate_s < 10
+
+
+def test_estimates_know_what_sets_up_and_what_waits_for_a_clock(tiny):
+    def cost(name, **parameters):
+        workload = ChosenWorkload(name, parameters)
+        contenders = choices.contenders(None, [name])
+        (task,) = tasks.plan(a_manifest(tiny, workloads=[workload], contenders=contenders)).tasks
+        return task.cost_s() / len(task.contenders) / task.runs
+
+    assert cost("audio-period") > 200 * 128 / 48_000
+    assert cost("audio-period", count=400) > 1.8 * cost("audio-period")
+    assert cost("size-table", live_bytes=1 << 30) > 4 * cost("size-table", live_bytes=1 << 20)
+    assert cost("buffers") < 1 < 20 * cost("asyncio-echo")
