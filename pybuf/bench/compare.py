@@ -71,7 +71,7 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
     """Compare two results: a change for each contender and pass that both have, the empty harness's left out.
 
     Raises UnlikeError for results of unlike machines or builds, unless ``is_anyway``, and for results that have
-    nothing in common. Comparisons whose rounds differ in how many processes each contender had (``Comparison.runs``)
+    nothing in common. Comparisons whose rounds differ in how many processes each contender had (``Comparison.processes``)
     are named among those without a match, unless ``is_anyway``.
     """
     refusing, warnings = fingerprint.differences(old.fingerprint, new.fingerprint)
@@ -91,10 +91,11 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
         if not _is_same(one, other):
             unmatched.append(f"{one.id}: the workloads differ, though not in name")
             continue
-        if one.runs != other.runs and not is_anyway:
+        if one.processes != other.processes and not is_anyway:
             # Where there are two modes, as in glibc's later passes, the mean of two processes lies between them.
-            unmatched.append(f"{one.id}: a round has {_runs(one)} in the old result and {_runs(other)} in the new; run "
-                             "both with the same --time or --rounds, or give --anyway")
+            unmatched.append(
+                f"{one.id}: a round has {_processes(one)} in the old result and {_processes(other)} in the new; run both "
+                "with the same --time or --rounds, or give --anyway")
             continue
         changes += _changes(one, other)
         names = {row.name for row in one.contenders} ^ {row.name for row in other.contenders}
@@ -104,8 +105,8 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
     return Outcome(_judged(changes), refusing + warnings, unmatched)
 
 
-def _runs(one: Comparison) -> str:
-    return f"{one.runs} run{'s' * (one.runs > 1)} of each contender"
+def _processes(one: Comparison) -> str:
+    return f"{one.processes} process{'es' * (one.processes > 1)} of each contender"
 
 
 def _is_same(one: Comparison, other: Comparison) -> bool:

@@ -112,7 +112,7 @@ class Comparison:
     """All contenders on one workload, with one number of threads, touching memory one way, in one metric.
 
     ``unit`` is that of the values of its rows. A round has one value of each contender and pass: where contenders have
-    processes of their own, the mean over ``runs`` processes; where they share one, what the turns in it come to. Of
+    processes of their own, the mean over ``processes`` of them; where they share one, what the turns in it come to. Of
     the ``rounds``, ``disturbed_rounds`` were kept although something else had the processor; ``repeated_rounds`` are
     beside them.
     ``a_over_a`` is the base against itself, which takes part in each timed round as if it were one more contender.
@@ -140,7 +140,7 @@ class Comparison:
     smallest_effect: dict[str, float | None] = field(default_factory=dict)
     latency: dict[str, Latency] | None = None
     memory: dict[str, Memory] | None = None
-    runs: int = 1
+    processes: int = 1
     size_histogram: list[list[int]] | None = None
     class_edges: list[int] | None = None
     slab_map: list[list[Any]] | None = None

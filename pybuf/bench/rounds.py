@@ -40,7 +40,7 @@ def comparison(trials: Trials, taken: Sequence[dict[str, Any]], repeated: int, d
         base=task.workload.base,
         passes=task.passes if task.metric == "time" else ["all"],
         rounds=len(rounds),
-        runs=task.runs,
+        processes=task.processes,
         repeated_rounds=repeated,
         disturbed_rounds=disturbed,
         contenders=[],

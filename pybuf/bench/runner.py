@@ -79,7 +79,7 @@ class _Progressing:
             limit = self.target if self.is_patient else max(len(self.rounds), FEWEST_REPEATS)
             state = "repeated" if self.repeated < limit else "disturbed"
         return {
-            "comparison": self.trials.task.id, "runs": self.trials.task.runs, "state": state,
+            "comparison": self.trials.task.id, "processes": self.trials.task.processes, "state": state,
             "found": {} if state == "repeated" else found, "seconds": time.perf_counter() - started,
             **_facts(self.trials),
         }
@@ -149,11 +149,11 @@ def _go(found: Plan, tasks: list[_Progressing], journal: Journal, progress: Prog
             checks[line["check"]] = line
         elif line.get("comparison") in by_id:
             one = by_id[line["comparison"]]
-            runs = line.get("runs", 1)
-            if runs != one.trials.task.runs:
+            begun, here = line.get("processes", 1), one.trials.task.processes
+            if begun != here:
                 raise RunError(
-                    f"{journal.path}: begun by a version of pybuf whose rounds have other numbers of runs ({runs}, and "
-                    f"{one.trials.task.runs} here); choose another directory")
+                    f"{journal.path}: begun by a version of pybuf whose rounds have another number of processes "
+                    f"({begun} of each contender, and {here} here); choose another directory")
             one.take(line)
     total = found.estimate_s
     for one in tasks:

@@ -25,7 +25,7 @@ MOST_TURNS = 25
 TURNS_S = 0.15
 #: Processes of every contender in one timed round, where they do not share one. One, where the time is too short for
 #: ENOUGH_ROUNDS of these: 10 rounds of two have wider intervals than 20 of one, because 99 % of so few is nearly all.
-RUNS = 2
+PROCESSES = 2
 ENOUGH_ROUNDS = 20
 #: More rounds than these make no interval narrower than the clock and the machine allow.
 MOST_ROUNDS = 200
@@ -64,7 +64,7 @@ class Task:
     layout: order.Layout | None = None
     layout_path: str = ""
     #: Processes of every contender in one round, where each has its own.
-    runs: int = 1
+    processes: int = 1
 
     @property
     def is_shared(self) -> bool:
@@ -113,9 +113,9 @@ class Task:
 
     def cost_s(self) -> float:
         """Seconds that one round takes, roughly, on a machine of our days that is otherwise idle."""
-        starts = 1 if self.is_shared else len(self.contenders) * self.runs
+        starts = 1 if self.is_shared else len(self.contenders) * self.processes
         passes = self.passes_run + (self.layout is not None and self.metric == "time")  # one to count live bytes
-        return starts * self.start_s + len(self.contenders) * self.runs * self.turns * passes * self.events_s
+        return starts * self.start_s + len(self.contenders) * self.processes * self.turns * passes * self.events_s
 
     def check_cost_s(self) -> float:
         """Seconds that its check takes, roughly."""
@@ -172,11 +172,11 @@ class Plan:
             return math.inf
         return (self.manifest.time_s - self.untimed_s) / len(self.timed)
 
-    def runs(self, task: Task) -> int:
+    def processes(self, task: Task) -> int:
         """Processes that every contender gets in one round of a comparison."""
         if task.metric != "time" or task.is_shared:
             return 1
-        return RUNS if self.share_s >= ENOUGH_ROUNDS * replace(task, runs=RUNS).cost_s() else 1
+        return PROCESSES if self.share_s >= ENOUGH_ROUNDS * replace(task, processes=PROCESSES).cost_s() else 1
 
 
 def plan(manifest: Manifest) -> Plan:
@@ -203,7 +203,7 @@ def plan(manifest: Manifest) -> Plan:
                     task = replace(task, layout=parted[0], layout_path=parted[1])
                 tasks.append(task)
     found = Plan(manifest, tasks)
-    return replace(found, tasks=[replace(task, runs=found.runs(task)) for task in tasks])
+    return replace(found, tasks=[replace(task, processes=found.processes(task)) for task in tasks])
 
 
 def _threaded(layout: order.Layout, trace: Trace, manifest: Manifest) -> Workload:

@@ -188,9 +188,9 @@ class Trials:
         first pass to itself strayed by 2.1 % from round to round by this, and by 3.4 % with one process for each.
         """
         task = self.task
-        runs: dict[str, list[Any]] = {}
+        taken: dict[str, list[Any]] = {}
         disturbed = False
-        for entry in [*entries, *reversed(entries)][:task.runs * len(entries)]:
+        for entry in [*entries, *reversed(entries)][:task.processes * len(entries)]:
             answer = self.run([entry], task.metric, number, draw, task.passes_run, 1) if entry in self.running else None
             if answer is None:
                 continue
@@ -202,8 +202,8 @@ class Trials:
                 measured = {**answer["memory"][entry.name], "slab_map": answer.get("slab_map")}
             else:
                 measured = answer["histogram"][entry.name]
-            runs.setdefault(entry.name, []).append(measured)
-        return {name: taken[0] if len(taken) == 1 else _mean(taken) for name, taken in runs.items()}, disturbed
+            taken.setdefault(entry.name, []).append(measured)
+        return {name: each[0] if len(each) == 1 else _mean(each) for name, each in taken.items()}, disturbed
 
     def _joined(self, turns: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
         """The middle of a process's turns: of the calm ones, where there are any.
@@ -239,11 +239,11 @@ class Trials:
         return any(wall_ns > DISTURBED_RATIO * cpu_ns for wall_ns, cpu_ns in parts)
 
 
-def _mean(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs of one contender come to: pass by pass, the mean of each series."""
-    first = runs[0]
+def _mean(processes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the processes of one contender come to: pass by pass, the mean of each series."""
+    first = processes[0]
     return {
-        name: [statistics.fmean(values) for values in zip(*(run[name] for run in runs), strict=True)]
+        name: [statistics.fmean(values) for values in zip(*(one[name] for one in processes), strict=True)]
         if isinstance(measured, list) else measured
         for name, measured in first.items()
     }

@@ -77,7 +77,7 @@ def timed(
         "touch": "line", "unit": "ns per event",
         "workload": {"name": name, "what": what, "parameters": parameters, "trace": trace},
         "base": "glibc", "passes": list(passes), "rounds": rounds, "repeated_rounds": rng.randrange(4),
-        "disturbed_rounds": 0, "runs": 2 if trace else 1,
+        "disturbed_rounds": 0, "processes": 2 if trace else 1,
         "contenders": [
             {
                 "name": peer, "what": peers[peer][0], "origin": f"/usr/lib/lib{peer}.so", "series": found[peer],

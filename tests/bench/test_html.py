@@ -172,11 +172,11 @@ def test_few_rounds_are_a_range():
 
 
 def test_rounds_in_which_everyone_runs_twice_say_so():
-    trace = sample_results.timed(1, "redis", "a program") | {"runs": 2}
+    trace = sample_results.timed(1, "redis", "a program") | {"processes": 2}
     pair = sample_results.timed(2, "pair", "a pair")
-    assert "20 rounds of 2 runs each, " in html.page(sample_results.result([trace, pair]))
+    assert "20 rounds of 2 processes each, " in html.page(sample_results.result([trace, pair]))
     assert "in the opposite order" in html.page(sample_results.result([trace, pair]))
-    assert "runs each" not in html.page(sample_results.result([pair]))
+    assert "processes each" not in html.page(sample_results.result([pair]))
     assert "in the opposite order" not in html.page(sample_results.result([pair]))
 
 

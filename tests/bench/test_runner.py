@@ -105,7 +105,7 @@ def test_a_round_goes_through_all_contenders_there_and_back_in_an_order_of_its_o
     assert len({tuple(names) for names in rounds}) > 4
     assert {"name": "A/A", "same_as": "glibc"} in [order["contenders"][0] for order in trials.orders]
     assert [row.name for row in one.contenders] == ["poolcore", "glibc", "mimalloc", "empty"]
-    assert one.runs == 2
+    assert one.processes == 2
 
 
 def test_the_mean_of_both_runs_counts_and_one_of_them_is_enough_to_disturb_a_round(tiny, monkeypatch):
@@ -128,15 +128,15 @@ def test_the_mean_of_both_runs_counts_and_one_of_them_is_enough_to_disturb_a_rou
     assert trials.round(1)[1]
 
 
-@pytest.mark.parametrize(("changed", "runs"), [
+@pytest.mark.parametrize(("changed", "processes"), [
     ({"time_s": 60.0}, 2), ({"time_s": 8.0}, 1), ({"rounds": 1}, 2), ({"metrics": ["memory"], "rounds": 9}, 1),
     ({"workloads": [ChosenWorkload("lifo-pair")], "rounds": 9}, 1),
     ({"workloads": [ChosenWorkload("size-table")], "rounds": 9}, 2),
     ({"workloads": [ChosenWorkload("size-table")], "time_s": 20.0}, 1),
 ])
-def test_contenders_that_do_not_share_a_process_run_twice_in_a_round_where_there_is_time(tiny, changed, runs):
+def test_contenders_that_do_not_share_a_process_run_twice_in_a_round_where_there_is_time(tiny, changed, processes):
     (task,) = tasks.plan(a_manifest(tiny, **{"rounds": None, **changed})).tasks
-    assert task.runs == runs
+    assert task.processes == processes
 
 
 def test_orders_that_differ_in_a_name_take_the_same_room_in_the_c_library_s_heap(monkeypatch):
@@ -224,13 +224,13 @@ def test_a_contender_that_was_out_stays_out_when_the_run_goes_on(trials, tiny, t
     assert one.row("mimalloc") is None
 
 
-def test_rounds_of_one_run_are_not_gone_on_with_by_rounds_of_two(trials, tiny, tmp_path, monkeypatch):
+def test_rounds_of_one_process_are_not_gone_on_with_by_rounds_of_two(trials, tiny, tmp_path, monkeypatch):
     trials.stop_after = 6
     with monkeypatch.context() as before:
-        before.setattr(tasks, "RUNS", 1)
+        before.setattr(tasks, "PROCESSES", 1)
         run(a_manifest(tiny), tmp_path)
     trials.stop_after = None
-    with pytest.raises(journal.RunError, match=r"rounds have other numbers of runs \(1, and 2 here\); choose another"):
+    with pytest.raises(journal.RunError, match=r"of processes \(1 of each contender, and 2 here\); choose"):
         run(a_manifest(tiny), tmp_path)
 
 
@@ -425,7 +425,7 @@ def test_a_table_that_has_no_room_gives_up_net_times_and_cuts_nothing_off(trials
     terminal.print_result(found, None, Console(file=out, width=width))
     assert "\u2026" not in out.getvalue()
     assert ("net" in out.getvalue()) == net
-    assert "9 rounds of 2 runs each, 0 repeated" in out.getvalue()
+    assert "9 rounds of 2 processes each, 0 repeated" in out.getvalue()
     for ratio in found.comparisons[0].row("mimalloc").ratios.values():
         assert f"[{ratio.low:.2f}..{ratio.high:.2f}]" in out.getvalue()
 
@@ -533,7 +533,7 @@ def test_estimates_know_what_sets_up_and_what_waits_for_a_clock(tiny):
         workload = ChosenWorkload(name, parameters)
         contenders = choices.contenders(None, [name])
         (task,) = tasks.plan(a_manifest(tiny, workloads=[workload], contenders=contenders)).tasks
-        return task.cost_s() / len(task.contenders) / task.runs
+        return task.cost_s() / len(task.contenders) / task.processes
 
     assert cost("audio-period") > 200 * 128 / 48_000
     assert cost("audio-period", count=400) > 1.8 * cost("audio-period")

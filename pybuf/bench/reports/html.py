@@ -555,8 +555,8 @@ def _plain(value: Any) -> str:
 
 def _footing(comparison: dict[str, Any]) -> Markup:
     """What the rounds were, under a table of ratios."""
-    runs = f" of {comparison['runs']} runs each" if comparison["runs"] > 1 else ""
-    text = f"{_counted(comparison['rounds'], 'round')}{runs}, {comparison['repeated_rounds']} repeated"
+    each = f" of {comparison['processes']} processes each" if comparison["processes"] > 1 else ""
+    text = f"{_counted(comparison['rounds'], 'round')}{each}, {comparison['repeated_rounds']} repeated"
     if comparison["disturbed_rounds"]:
         text += f", {comparison['disturbed_rounds']} kept although disturbed"
     effects = [
@@ -895,8 +895,8 @@ def _method(result: dict[str, Any]) -> Section:
     has_few = any(comparison["rounds"] < 8 for comparison in result["comparisons"])
     points = [
         "A round runs every contender in random order; ratios are formed within a round and never across rounds."
-        + (" Where it runs each twice, the second runs are in the opposite order, and the mean of both counts."
-           if any(comparison["runs"] > 1 for comparison in result["comparisons"]) else ""),
+        + (" Where it runs each in two processes, the second ones are in the opposite order, and the mean of both counts."
+           if any(comparison["processes"] > 1 for comparison in result["comparisons"]) else ""),
         "The estimate is the Hodges-Lehmann median of the logarithms of the rounds’ ratios, the interval that of the "
         "exact signed-rank test at 99 %."
         + (" Fewer than 8 rounds show their range and no interval." if has_few else ""),

@@ -129,9 +129,9 @@ def _print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _rounds(comparison: Comparison) -> str:
     count, repeated, disturbed = comparison.rounds, comparison.repeated_rounds, comparison.disturbed_rounds
-    runs = f" of {comparison.runs} runs each" if comparison.runs > 1 else ""
+    each = f" of {comparison.processes} processes each" if comparison.processes > 1 else ""
     kept = f", {disturbed} kept although disturbed" if disturbed else ""
-    return f"{count} round{'s' * (count != 1)}{runs}, {repeated} repeated{kept}"
+    return f"{count} round{'s' * (count != 1)}{each}, {repeated} repeated{kept}"
 
 
 def _print_effect(comparison: Comparison, console: Console) -> None:
