@@ -71,8 +71,8 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
     """Compare two results: a change for each contender and pass that both have, the empty harness's left out.
 
     Raises UnlikeError for results of unlike machines or builds, unless ``is_anyway``, and for results that have
-    nothing in common. Comparisons whose rounds differ in how many processes each contender had (``Comparison.processes``)
-    are named among those without a match, unless ``is_anyway``.
+    nothing in common. Comparisons whose rounds differ in ``processes`` are named among those without a match, unless
+    ``is_anyway``.
     """
     refusing, warnings = fingerprint.differences(old.fingerprint, new.fingerprint)
     if refusing and not is_anyway:
@@ -94,8 +94,8 @@ def compare(old: Result, new: Result, is_anyway: bool = False) -> Outcome:
         if one.processes != other.processes and not is_anyway:
             # Where there are two modes, as in glibc's later passes, the mean of two processes lies between them.
             unmatched.append(
-                f"{one.id}: a round has {_processes(one)} in the old result and {_processes(other)} in the new; run both "
-                "with the same --time or --rounds, or give --anyway")
+                f"{one.id}: a round has {_processes(one)} in the old result and {_processes(other)} in the new; "
+                "run both with the same --time or --rounds, or give --anyway")
             continue
         changes += _changes(one, other)
         names = {row.name for row in one.contenders} ^ {row.name for row in other.contenders}
