@@ -895,7 +895,7 @@ def _method(result: dict[str, Any]) -> Section:
     has_few = any(comparison["rounds"] < 8 for comparison in result["comparisons"])
     points = [
         "A round runs every contender in random order; ratios are formed within a round and never across rounds."
-        + (" Where each has two processes in it, the second ones are in the opposite order, and their mean counts."
+        + (" Where each has two processes in it, the second ones are in the opposite order; the mean of both counts."
            if any(comparison["processes"] > 1 for comparison in result["comparisons"]) else ""),
         "The estimate is the Hodges-Lehmann median of the logarithms of the rounds’ ratios, the interval that of the "
         "exact signed-rank test at 99 %."
