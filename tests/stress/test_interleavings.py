@@ -23,9 +23,12 @@ CHOSEN = [
     "4:045/451", "2:04A/40A",                           # each frees the other's
     "2:AA/01X", "4:04X/40", "2:01X/01A",                # a thread ends meanwhile
     "L2:A0A/01", "L4:04AF/40",
-    "O4:01/10", "O4:0A0/0", "O2:01A/01", "O4:04AF/40A", "O2:01TB/01", "O4:01AX/10A",        # ... and it has a front
+    "O4:01/10", "O4:0A0/0", "O2:01A/01", "O4:04AF/40A", "O4:01AX/10A",      # ... and it has a front
+    "O2:01TB/0", "O2:01TB/1",
 ]
-FOUR_CALLS = 1000       # of these scenarios; POOLCORE_INTERLEAVE=all runs every one (a minute)
+IS_ALL = os.environ.get("POOLCORE_INTERLEAVE") == "all"     # every scenario, in two minutes and a half
+LONG = ["O2:01TB/01"] if IS_ALL else []     # 40 s; its two halves are chosen
+FOUR_CALLS = 1000       # of these scenarios, without IS_ALL
 
 
 def programs(letters: str, calls: int) -> list[str]:
@@ -45,10 +48,10 @@ def scenarios() -> list[str]:
     pairs = [f"2:{a}/{b}" for a in few for b in few] + [
         f"4:{a}/{b}" for calls in (1, 2, 3) for a in programs("04AF", calls) for b in programs("04AF", calls)]
     four = ["2:01TB/10", *(f"2:{a}/{b}" for a in programs("01AF", 4) for b in programs("01AF", 4))]
-    if os.environ.get("POOLCORE_INTERLEAVE") != "all":
+    if not IS_ALL:
         four = random.Random(4).sample(four, FOUR_CALLS)
     pairs += [f"O{pair}" for pair in pairs]
-    return [*CHOSEN, *(pair for pair in pairs + four if set(pair.split(":")[1]) & set("0145"))]
+    return [*CHOSEN, *LONG, *(pair for pair in pairs + four if set(pair.split(":")[1]) & set("0145"))]
 
 
 def build(where: Path) -> Path:
