@@ -167,8 +167,9 @@ def _go(found: Plan, tasks: list[_Progressing], journal: Journal, progress: Prog
             progress(f"{key}: checked", min(spent / total, 1))
         one.settle(checks[key])
     while waiting := [one for one in tasks if not one.is_finished]:
-        # Whoever has had least of the time is next: what disturbs for minutes then falls on all alike.
-        one = min(waiting, key=lambda each: each.seconds)
+        # Whoever has had least of the time is next: what disturbs for minutes then falls on all alike. But first
+        # everyone gets the rounds without which there is no verdict.
+        one = min(waiting, key=lambda each: (len(each.rounds) >= found.fewest_rounds, each.seconds))
         is_begun = all(each.rounds for each in waiting)
         if found.manifest.time_s is not None and is_begun and (
             spent + one.seconds / one.attempts > found.manifest.time_s

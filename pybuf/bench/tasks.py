@@ -10,7 +10,7 @@ from pybuf.bench import analysis, order, processor
 from pybuf.bench.contenders import CONTENDERS
 from pybuf.bench.manifest import ChosenContender, ChosenWorkload, Manifest
 from pybuf.bench.recordings.traces import Trace, default_path, read
-from pybuf.bench.statistics import FEWEST_ROUNDS
+from pybuf.bench.statistics import FEWEST_ROUNDS, rounds_needed
 from pybuf.bench.workloads import WORKLOADS, Workload
 
 PASSES = 6
@@ -162,8 +162,21 @@ class Plan:
         """About how many rounds of the costliest comparison fit into the time, if too few for an interval; else 0."""
         if self.manifest.time_s is None:
             return 0
-        fewest = min((max(1, int(self.share_s / task.cost_s())) for task in self.timed), default=0)
-        return fewest if fewest < FEWEST_ROUNDS else 0
+        spare = self.manifest.time_s - self.untimed_s
+        costs = sorted(task.cost_s() for task in self.timed)
+        while costs and self.fewest_rounds * costs[0] <= spare / len(costs):
+            spare -= self.fewest_rounds * costs.pop(0)
+        fitting = max(1, int(spare / len(costs) / costs[-1])) if costs else FEWEST_ROUNDS
+        return fitting if fitting < FEWEST_ROUNDS else 0
+
+    @property
+    def fewest_rounds(self) -> int:
+        """Rounds with which every ratio of times has an interval, and any of them may be called faster or slower."""
+        unasked = analysis.EMPTY, SAME
+        asked = sum(
+            len(task.passes) * sum(one.name not in (*unasked, task.workload.base) for one in task.contenders)
+            for task in self.timed)
+        return max(FEWEST_ROUNDS, rounds_needed(max(asked, 1)))
 
     @property
     def share_s(self) -> float:

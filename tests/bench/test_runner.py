@@ -331,7 +331,8 @@ def test_a_full_disk_is_told_with_what_to_do(trials, tiny, tmp_path, monkeypatch
     assert told in str(refused.value)
 
 
-def test_time_is_kept_and_shared_among_the_comparisons(trials, tiny, tmp_path, monkeypatch):
+def a_clock(trials, tiny, tmp_path, monkeypatch):
+    """A clock, in a list, and two traces: a process takes a second of it with the one, and three with the other."""
     now = [0.0]
     monkeypatch.setattr(runner.time, "perf_counter", lambda: now[0])
     answer = trials.ask
@@ -343,12 +344,25 @@ def test_time_is_kept_and_shared_among_the_comparisons(trials, tiny, tmp_path, m
     monkeypatch.setattr(bench_trials, "ask", slow)
     other = tmp_path / "other.mtrace"
     other.write_text(TINY)
-    workloads = [ChosenWorkload("trace", {}, str(tiny)), ChosenWorkload("trace", {"slow": True}, str(other))]
-    result = run(a_manifest(tiny, rounds=None, time_s=480.0, workloads=workloads))
+    return now, [ChosenWorkload("trace", {}, str(tiny)), ChosenWorkload("trace", {"slow": True}, str(other))]
+
+
+def test_time_is_kept_and_shared_among_the_comparisons(trials, tiny, tmp_path, monkeypatch):
+    now, workloads = a_clock(trials, tiny, tmp_path, monkeypatch)
+    result = run(a_manifest(tiny, rounds=None, time_s=1200.0, workloads=workloads))
     quick, slow_one = (one.rounds for one in result.comparisons)
-    assert now[0] <= 480
-    assert 480 - now[0] < 30
+    assert now[0] <= 1200
+    assert 1200 - now[0] < 30
     assert 2.5 < quick / slow_one < 3.5
+
+
+def test_everyone_has_the_rounds_that_verdicts_need_before_time_is_shared(trials, tiny, tmp_path, monkeypatch):
+    _, workloads = a_clock(trials, tiny, tmp_path, monkeypatch)
+    manifest = a_manifest(tiny, rounds=None, time_s=480.0, workloads=workloads)
+    quick, slow_one = (one.rounds for one in run(manifest).comparisons)
+    # Two contenders, two passes and two traces are eight ratios. Half the time would have been seven slow rounds.
+    assert tasks.plan(manifest).fewest_rounds == slow_one == 9
+    assert quick > 15
 
 
 def test_time_that_was_spent_before_the_interruption_counts(trials, tiny, tmp_path):
