@@ -1,5 +1,5 @@
 # ---- Metadata: records, holders, tags -----------------------------------------------------------
-# A bump allocator in 64-byte units with lists of what came back. Under arena_lock.
+# A bump allocator in 64-byte units with lists of what came back, which records never do. Under arena_lock.
 
 cdef uint32_t meta_bin(uint64_t *units) noexcept nogil:
     """List for `units`, which is rounded up to that list's size: four sizes a doubling above 8."""
@@ -22,19 +22,16 @@ cdef uint64_t meta_bin_bytes(uint32_t index) noexcept nogil:
     return <uint64_t>(5 + (beyond & 3)) * META_UNIT << (1 + (beyond >> 2))
 
 
-cdef void *meta_alloc(pool_t *pool, uint64_t size, bint is_records) noexcept nogil:
+cdef void *meta_alloc(pool_t *pool, uint64_t size) noexcept nogil:
+    """Zeroed; NULL: there is no more."""
     cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
     cdef uint32_t index = meta_bin(&units)
-    cdef uint32_t *first = &pool.meta.free_records[0] if is_records else &pool.meta.free_others[0]
-    cdef uint64_t offset = first[index]
+    cdef uint64_t offset = pool.meta.free[index]
     cdef void *found
     if offset:
         found = <void *>(pool.meta.base + offset * META_UNIT)
-        first[index] = (<uint32_t *>found)[0]
-        if is_records:
-            record_store(<uint32_t *>found, 0)
-        else:
-            memset(found, 0, size)
+        pool.meta.free[index] = (<uint32_t *>found)[0]
+        memset(found, 0, size)
         return found
     if pool.meta.used + units * META_UNIT > pool.meta.reserved:
         return NULL
@@ -43,14 +40,13 @@ cdef void *meta_alloc(pool_t *pool, uint64_t size, bint is_records) noexcept nog
     return found
 
 
-cdef void meta_free(pool_t *pool, void *was, uint64_t size, bint is_records) noexcept nogil:
+cdef void meta_free(pool_t *pool, void *was, uint64_t size) noexcept nogil:
     cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
     cdef uint32_t index = meta_bin(&units)
-    cdef uint32_t *first = &pool.meta.free_records[0] if is_records else &pool.meta.free_others[0]
     if was == NULL:
         return
-    record_store(<uint32_t *>was, first[index])     # a stale free may be reading it as a record
-    first[index] = <uint32_t>((<uint64_t>was - pool.meta.base) // META_UNIT)
+    (<uint32_t *>was)[0] = pool.meta.free[index]
+    pool.meta.free[index] = <uint32_t>((<uint64_t>was - pool.meta.base) // META_UNIT)
 
 
 # ---- The arena: granules and extents --------------------------------------------------------------
@@ -101,10 +97,10 @@ cdef void extent_insert(pool_t *pool, uint64_t first, uint64_t count) noexcept n
     cdef slab_t *head = granule_at(pool, first)
     cdef slab_t *end = granule_at(pool, first + count - 1)
     cdef uint32_t index = bin_of(count)
-    head.kind = KIND_FREE
+    atomic_store_u8(&head.kind, KIND_FREE)
     head.granules = <uint32_t>count
     if count > 1:
-        end.kind = KIND_FREE_END
+        atomic_store_u8(&end.kind, KIND_FREE_END)
         end.granules = <uint32_t>count
     list_push(&pool.bins[index], head)
     pool.bin_mask[index >> 6] |= <uint64_t>1 << (index & 63)
@@ -117,9 +113,9 @@ cdef void extent_remove(pool_t *pool, slab_t *head) noexcept nogil:
     list_remove(&pool.bins[index], head)
     if pool.bins[index] == NULL:
         pool.bin_mask[index >> 6] &= ~(<uint64_t>1 << (index & 63))
-    head.kind = KIND_NONE
+    atomic_store_u8(&head.kind, KIND_NONE)
     if count > 1:
-        (head + count - 1).kind = KIND_NONE
+        atomic_store_u8(&(head + count - 1).kind, KIND_NONE)
     pool.free_granules -= count
 
 
@@ -178,7 +174,7 @@ cdef int64_t arena_take(pool_t *pool, uint64_t count, uint64_t alignment) noexce
         extent_insert(pool, start, first - start)
     if first + count < end:
         extent_insert(pool, first + count, end - first - count)
-    granule_at(pool, first).kind = KIND_TAKEN
+    atomic_store_u8(&granule_at(pool, first).kind, KIND_TAKEN)
     granule_at(pool, first).granules = <uint32_t>count
     return <int64_t>first
 
@@ -186,7 +182,7 @@ cdef int64_t arena_take(pool_t *pool, uint64_t count, uint64_t alignment) noexce
 cdef void arena_give(pool_t *pool, uint64_t first, uint64_t count) noexcept nogil:
     """Joins with free neighbours. `was` of the granules tells later frees what stood there."""
     cdef slab_t *near
-    granule_at(pool, first).kind = KIND_NONE
+    atomic_store_u8(&granule_at(pool, first).kind, KIND_NONE)
     if first:
         near = granule_at(pool, first - 1)
         if near.kind in (KIND_FREE, KIND_FREE_END):

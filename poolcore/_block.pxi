@@ -53,6 +53,18 @@ cdef int block_find(pool_t *pool, uint64_t address, slab_t **found, uint32_t *in
     return VERDICT_INTERIOR if is_in_former_run(pool, granule) else VERDICT_FOREIGN
 
 
+cdef bint is_still(slab_t *slab, uint8_t kind, uint32_t index, uint64_t address) noexcept nogil:
+    """Whether block `index` starts at `address`, as block_find said, in a granule of this kind. A caller without a lock
+    whose block was freed by another may find the granule given back, or made a slab or run anew, between any two of
+    its accesses: it reads the kind, then the record, which such a granule has too (see records_make), and asks this
+    before it believes the record."""
+    if slab.kind != kind:
+        return False
+    if kind == KIND_RUN:
+        return slab.base == address
+    return kind == KIND_SLAB and block_index(slab, address) == index
+
+
 cdef int record_verdict(pool_t *pool, slab_t *slab, uint32_t index, uint32_t record, int flags) noexcept nogil:
     """What a free of a block with this record must answer; LIVE: it may go on."""
     cdef uint32_t state = record & RECORD_STATE
@@ -79,7 +91,7 @@ cdef bint holders_make(pool_t *pool, slab_t *slab) noexcept nogil:
     if slab.kind == KIND_RUN or slab.holders != NULL:
         return True
     os_lock(&pool.arena_lock)
-    slab.holders = <hold_t **>meta_alloc(pool, <uint64_t>slab.block_count * sizeof(void *), False)
+    slab.holders = <hold_t **>meta_alloc(pool, <uint64_t>slab.block_count * sizeof(void *))
     os_unlock(&pool.arena_lock)
     return slab.holders != NULL
 
@@ -88,7 +100,7 @@ cdef bint tags_make(pool_t *pool, slab_t *slab) noexcept nogil:
     if slab.tags != NULL:
         return True
     os_lock(&pool.arena_lock)
-    slab.tags = <tag_t *>meta_alloc(pool, <uint64_t>slab.block_count * sizeof(tag_t), False)
+    slab.tags = <tag_t *>meta_alloc(pool, <uint64_t>slab.block_count * sizeof(tag_t))
     os_unlock(&pool.arena_lock)
     if slab.tags == NULL:
         return False
@@ -218,6 +230,7 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
     cdef uint32_t index = 0
     cdef uint64_t address = 0
     cdef uint32_t *record
+    cdef uint32_t state
     cdef thread_t *thread
     cdef credit_t credit
     if heap == NULL:
@@ -249,8 +262,9 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
         if address and flags & ALLOC_ZERO:
             memset(<void *>address, 0, size)
         if address:
-            record = slab.records + index
-            atomic_store_u32(record, (RECORD_LIVE if hold == NULL else RECORD_HELD) | (record[0] & RECORD_SIZE))
+            record = record_at(slab, index)
+            state = RECORD_LIVE if hold == NULL else RECORD_HELD
+            atomic_store_u32(record, state | (record_load(record) & RECORD_SIZE))
             if pool.is_counted:
                 credit_use(pool, &credit)
         else:
@@ -387,43 +401,49 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
     cdef int verdict = block_find(pool, address, &slab, &index)
     if verdict != VERDICT_LIVE:
         return verdict
-    is_local = is_owner(pool, slab)
-    # A stale free may find the granule given back, or made a slab or run anew, between any two lines of this: what
-    # it was is looked at once, and the record decides.
-    kind = slab.kind
-    place = slab.records + index
-    if (kind == KIND_RUN) != (place == &slab.head):
-        return VERDICT_DOUBLE
-    if kind != KIND_RUN and not is_local and not remote_bits_make(pool, slab):
+    kind = atomic_load_u8(&slab.kind)
+    is_local = kind == KIND_SLAB and is_owner(pool, slab)       # a run's `heap` is that of a slab before it
+    place = record_place(slab, kind, index)
+    if kind == KIND_SLAB and not is_local and not remote_bits_make(pool, slab):
         return VERDICT_CORRUPT
     while True:
         record = atomic_load_u32(place)
+        if not is_local and not is_still(slab, kind, index, address):
+            return VERDICT_DOUBLE
         verdict = record_verdict(pool, slab, index, record, flags)
         if verdict != VERDICT_LIVE:
             return verdict
         state = record & RECORD_STATE
-        size = block_size(slab, record)
+        size = record & RECORD_SIZE
         if state == RECORD_EXPORTED:
             if not atomic_cas_u32(place, record, RECORD_DEFERRED | (record & RECORD_SIZE)):
                 continue
+            size = block_size(slab, record)
             hold_kill(slab, index)
             break
-        if state == RECORD_HELD:
-            hold_kill(slab, index)
         if kind == KIND_RUN:
             if not atomic_cas_u32(place, record, 0):
                 continue
+            if state == RECORD_HELD:
+                hold_kill(slab, index)
+            size = slab.total       # read before, it could be that of a run which stood here before
             run_release(pool, slab)
         elif is_local and not pool.is_limited:
+            if state == RECORD_HELD:
+                hold_kill(slab, index)
             slab_return(slab, index)
         else:
             # With a limit the owner's free is a CAS too: credit must be given back once.
             if not atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
                 continue
-            if slab.records + index != place or slab.kind != KIND_SLAB:
-                # The slab was given back and its records serve another: this was a stale free.
+            if not is_local and not is_still(slab, kind, index, address):
+                # Another slab's block, live since then, whose record this is now: it stays live. Its own free in this
+                # very moment is refused, as a second one. That takes two racing frees of one block and then, where it
+                # was, one of another class but the same size, for which only an alignment is a reason.
                 atomic_cas_u32(place, RECORD_REMOTE | (record & RECORD_SIZE), record)
                 return VERDICT_DOUBLE
+            if state == RECORD_HELD:
+                hold_kill(slab, index)
             if is_local:
                 slab_return(slab, index)
             else:
@@ -450,7 +470,7 @@ cdef int free_locked(pool_t *pool, uint64_t address, hold_t *hold, int flags) no
     if hold != NULL and hold.slab == NULL:
         verdict = VERDICT_DOUBLE
     if verdict == VERDICT_LIVE:
-        record = slab.records[index]
+        record = record_at(slab, index)[0]
         verdict = record_verdict(pool, slab, index, record, flags)
     if verdict == VERDICT_LIVE and not slack_is_intact(pool, slab, index, record):
         verdict = VERDICT_CORRUPT
@@ -468,7 +488,7 @@ cdef int free_locked(pool_t *pool, uint64_t address, hold_t *hold, int flags) no
         slab.tags[index].freed = pool.sequence + 1
     event_add(pool, EVENT_FREE, 0, address, size, tag)
     if record & RECORD_STATE == RECORD_EXPORTED:
-        slab.records[index] = RECORD_DEFERRED | (record & RECORD_SIZE)
+        record_at(slab, index)[0] = RECORD_DEFERRED | (record & RECORD_SIZE)
     else:
         block_bury(pool, slab, index, address, size)
     os_unlock(&pool.heap_lock)
@@ -578,7 +598,7 @@ cdef inline int hold_export_now(pool_t *pool, hold_t *hold) noexcept nogil:
     if slab == NULL:
         return -1
     if hold.views == 0:
-        place = slab.records + hold.index
+        place = record_at(slab, hold.index)
         record = record_load(place)
         if record & RECORD_STATE != RECORD_HELD:
             return -1
@@ -609,7 +629,7 @@ cdef void hold_unexport_now(pool_t *pool, hold_t *hold, uint64_t address) noexce
     if hold.views:
         return
     if slab != NULL:
-        place = slab.records + hold.index
+        place = record_at(slab, hold.index)
         record = record_load(place)
         if not pool.is_native:
             record_store(place, RECORD_HELD | (record & RECORD_SIZE))
@@ -618,7 +638,7 @@ cdef void hold_unexport_now(pool_t *pool, hold_t *hold, uint64_t address) noexce
         return
     if pool.is_closed or block_find(pool, address, &slab, &index) != VERDICT_LIVE:
         return
-    place = slab.records + index
+    place = record_at(slab, index)
     record = atomic_load_u32(place)
     if record & RECORD_STATE != RECORD_DEFERRED:
         return
@@ -636,12 +656,14 @@ cdef void hold_unexport_now(pool_t *pool, hold_t *hold, uint64_t address) noexce
 cdef void hold_forget(pool_t *pool, hold_t *hold) noexcept nogil:
     """The block stays and is plain LIVE; the hold is dead."""
     cdef slab_t *slab = hold.slab
+    cdef uint32_t *place
     cdef uint32_t record
     if pool.is_locked:
         os_lock(&pool.heap_lock)
     if hold.slab != NULL:
-        record = record_load(slab.records + hold.index) & RECORD_SIZE
-        atomic_cas_u32(slab.records + hold.index, RECORD_HELD | record, RECORD_LIVE | record)
+        place = record_at(slab, hold.index)
+        record = record_load(place) & RECORD_SIZE
+        atomic_cas_u32(place, RECORD_HELD | record, RECORD_LIVE | record)
         holder_place(slab, hold.index)[0] = NULL
         hold.slab = NULL
     if pool.is_locked:
@@ -651,14 +673,18 @@ cdef void hold_forget(pool_t *pool, hold_t *hold) noexcept nogil:
 cdef int hold_adopt(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil:
     """LIVE -> HELD. -1: no plain live block starts at address."""
     cdef slab_t *slab
+    cdef uint32_t *place
     cdef uint32_t index, record
+    cdef uint8_t kind
     cdef int answer = -1
     if pool.is_locked:
         os_lock(&pool.heap_lock)
     if not pool.is_closed and block_find(pool, address, &slab, &index) == VERDICT_LIVE:
-        record = atomic_load_u32(slab.records + index)
-        if record & RECORD_LIVE and holders_make(pool, slab):
-            if atomic_cas_u32(slab.records + index, record, RECORD_HELD | (record & RECORD_SIZE)):
+        kind = atomic_load_u8(&slab.kind)
+        place = record_place(slab, kind, index)
+        record = atomic_load_u32(place)
+        if record & RECORD_LIVE and is_still(slab, kind, index, address) and holders_make(pool, slab):
+            if atomic_cas_u32(place, record, RECORD_HELD | (record & RECORD_SIZE)):
                 hold_make(pool, slab, index, address, block_size(slab, record), hold)
                 answer = 0
     if pool.is_locked:

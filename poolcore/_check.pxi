@@ -207,7 +207,7 @@ cdef const char *check_arena(pool_t *pool, uint64_t *detail) noexcept nogil:
                 return "extent_listed"
             free += count
         elif slab.kind == KIND_RUN:
-            if slab.records != &slab.head or slab.head & RECORD_STATE == 0:
+            if run_record(slab)[0] & RECORD_STATE == 0:
                 return "run_record"
             if slab.base - granule_address(pool, granule) >= count << pool.granule_shift:
                 return "run_shape"
@@ -238,17 +238,18 @@ cdef const char *check_counts(pool_t *pool) noexcept nogil:
     cdef uint64_t granule = 0
     cdef uint64_t blocks = 0, size = 0, quarantined = 0
     cdef slab_t *slab
-    cdef uint32_t i
+    cdef uint32_t i, record
     if not pool.is_counted and not pool.is_locked:
         return NULL
     while granule < pool.top:
         slab = granule_at(pool, granule)
         if slab.kind == KIND_SLAB or slab.kind == KIND_RUN:
             for i in range(slab.carved):
-                if is_live_state(slab.records[i]):
+                record = record_at(slab, i)[0]
+                if is_live_state(record):
                     blocks += 1
-                    size += block_size(slab, slab.records[i])
-                quarantined += slab.records[i] & RECORD_STATE == RECORD_QUARANTINED
+                    size += block_size(slab, record)
+                quarantined += record & RECORD_STATE == RECORD_QUARANTINED
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
     if blocks + pool.pending_blocks != pool.live_blocks:
         return "live_blocks"

@@ -102,7 +102,7 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
         heap = heap.next_in_pool
     while granule < pool.top:
         slab = granule_at(pool, granule)
-        if slab.kind == KIND_RUN and slab.head & RECORD_STATE == 0:
+        if slab.kind == KIND_RUN and run_record(slab)[0] & RECORD_STATE == 0:
             # Its thread had made the record free and was about to give the granules back.
             i = slab.granules
             run_release(pool, slab)

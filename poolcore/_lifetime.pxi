@@ -234,7 +234,7 @@ cdef void holds_kill(pool_t *pool) noexcept nogil:
         slab = granule_at(pool, granule)
         if slab.kind == KIND_SLAB and slab.holders != NULL or slab.kind == KIND_RUN:
             for i in range(slab.carved):
-                if slab.records[i] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
+                if record_at(slab, i)[0] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
                     hold_kill(slab, i)
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
     os_unlock(&pool.arena_lock)
@@ -395,7 +395,7 @@ cdef uint64_t space_trim(pool_t *pool) noexcept nogil:
         if slab.kind == KIND_FREE:
             os_lock(&pool.arena_lock)
             extent_remove(pool, slab)
-            slab.kind = KIND_TAKEN
+            atomic_store_u8(&slab.kind, KIND_TAKEN)
             os_unlock(&pool.arena_lock)
             given += space_unback(pool, granule, count)
             os_lock(&pool.arena_lock)

@@ -1,13 +1,15 @@
 """The platform header as Cython sees it: atomics, locks, pages, thread-local storage."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from poolcore._types cimport os_condition_t, os_lock_t
 
 cdef extern from "poolcore_platform.h" nogil:
+    uint8_t atomic_load_u8(uint8_t *p)
     uint32_t atomic_load_u32(uint32_t *p)
     uint64_t atomic_load_u64(uint64_t *p)
     void *atomic_load_ptr(void **p)
+    void atomic_store_u8(uint8_t *p, uint8_t value)
     void atomic_store_u32(uint32_t *p, uint32_t value)
     void atomic_store_u64(uint64_t *p, uint64_t value)
     void atomic_store_ptr(void **p, void *value)

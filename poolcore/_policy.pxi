@@ -147,7 +147,7 @@ cdef void block_fill(pool_t *pool, slab_t *slab, uint32_t index, uint64_t size, 
 cdef void block_release(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil:
     """A dead block's memory may serve again. By the owner of its slab; a run: by the one who made it dead."""
     if slab.kind == KIND_RUN:
-        record_store(&slab.head, 0)
+        record_store(run_record(slab), 0)
         run_release(pool, slab)
         return
     slab_return(slab, index)
@@ -164,7 +164,7 @@ cdef void block_close(pool_t *pool, slab_t *slab, uint32_t index) noexcept nogil
         return
     guarded_close(pool, slab, index)
     if pool.config.backing == BACKING_SPACE:
-        record_store(slab.records + index, RECORD_QUARANTINED | (slab.records[index] & RECORD_SIZE))
+        record_store(record_at(slab, index), RECORD_QUARANTINED | (record_at(slab, index)[0] & RECORD_SIZE))
         space_call(pool, pool.config.on_unmap, slab.base + <uint64_t>index * slab.block_bytes,
                    slab.block_bytes - page_bytes)
 
@@ -180,7 +180,7 @@ cdef bint quarantine_drain(pool_t *pool, uint64_t blocks, uint64_t size) noexcep
         pool.quarantine_first += 1
         pool.quarantine_count -= 1
         block_find(pool, address, &slab, &index)
-        pool.quarantine_bytes -= block_size(slab, slab.records[index])
+        pool.quarantine_bytes -= block_size(slab, record_at(slab, index)[0])
         block_release(pool, slab, index)
         is_any = True
     return is_any
@@ -198,7 +198,7 @@ cdef bint quarantine_take(pool_t *pool, slab_t *slab, uint32_t index, uint64_t a
         most = UINT64_MAX
     if size > most:
         return False
-    record_store(slab.records + index, RECORD_QUARANTINED | <uint32_t>(size if slab.kind == KIND_SLAB else 0))
+    record_store(record_at(slab, index), RECORD_QUARANTINED | <uint32_t>(size if slab.kind == KIND_SLAB else 0))
     # The ring has room for one more than may wait, so that each is in it before others leave: that may run on_unmap.
     pool.quarantine[(pool.quarantine_first + pool.quarantine_count) % pool.quarantine_capacity] = address
     pool.quarantine_count += 1

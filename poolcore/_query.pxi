@@ -19,7 +19,7 @@ cdef bint is_live_state(uint32_t record) noexcept nogil:
 
 
 cdef void block_describe(pool_t *pool, slab_t *slab, uint32_t index, block_t *block) noexcept nogil:
-    cdef uint32_t record = atomic_load_u32(slab.records + index)
+    cdef uint32_t record = atomic_load_u32(record_at(slab, index))
     cdef tag_t *tag = tag_place(slab, index)
     memset(block, 0, sizeof(block_t))
     block.address = block_address(slab, index)
@@ -64,7 +64,8 @@ cdef int pool_block_at(pool_t *pool, uint64_t address, block_t *block) noexcept 
 
 cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
     cdef slab_t *slab
-    cdef uint32_t index
+    cdef uint32_t index, record
+    cdef uint8_t kind
     cdef int verdict
     if address == 0:
         return VERDICT_NULL
@@ -79,9 +80,13 @@ cdef int pool_verdict_of(pool_t *pool, uint64_t address) noexcept nogil:
             return VERDICT_CLOSED
     verdict = block_find(pool, address, &slab, &index)
     if verdict == VERDICT_LIVE:
-        verdict = record_verdict(pool, slab, index, atomic_load_u32(slab.records + index), 0)
+        kind = atomic_load_u8(&slab.kind)
+        record = atomic_load_u32(record_place(slab, kind, index))
+        verdict = VERDICT_DOUBLE
+        if is_still(slab, kind, index, address):
+            verdict = record_verdict(pool, slab, index, record, 0)
         if verdict == VERDICT_LIVE and pool.is_locked:
-            if not slack_is_intact(pool, slab, index, slab.records[index]):
+            if not slack_is_intact(pool, slab, index, record):
                 verdict = VERDICT_CORRUPT
     if pool.is_locked:
         os_unlock(&pool.heap_lock)
@@ -108,7 +113,7 @@ cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept
                     question_end(pool)
                     return 1
         elif slab.kind == KIND_RUN:
-            if is_live_state(slab.head) and slab.base >= address:
+            if is_live_state(record_load(run_record(slab))) and slab.base >= address:
                 block_describe(pool, slab, 0, block)
                 question_end(pool)
                 return 1
@@ -120,14 +125,16 @@ cdef int pool_next_live(pool_t *pool, uint64_t address, block_t *block) noexcept
 cdef uint64_t pool_size_of(pool_t *pool, uint64_t address) noexcept nogil:
     cdef slab_t *slab
     cdef uint32_t index, record
+    cdef uint8_t kind
     cdef uint64_t size = 0
     if pool.is_closed:
         return 0
     if pool.is_locked:
         os_lock(&pool.heap_lock)
     if block_find(pool, address, &slab, &index) == VERDICT_LIVE:
-        record = atomic_load_u32(slab.records + index)
-        if is_live_state(record):
+        kind = atomic_load_u8(&slab.kind)
+        record = atomic_load_u32(record_place(slab, kind, index))
+        if is_live_state(record) and is_still(slab, kind, index, address):
             size = block_size(slab, record)
     if pool.is_locked:
         os_unlock(&pool.heap_lock)
@@ -171,7 +178,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
                     in_class.capacity_bytes += capacity
         elif slab.kind == KIND_RUN:
             used_bytes += <uint64_t>slab.granules << pool.granule_shift
-            if is_live_state(record_load(&slab.head)):
+            if is_live_state(record_load(run_record(slab))):
                 stats.live_blocks += 1
                 stats.live_bytes += slab.total
                 stats.capacity_bytes += block_capacity(pool, slab, 0)
@@ -183,7 +190,6 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     heap = pool.heaps
     while heap != NULL:
         stats.total_allocs += heap.retired_total + heap.front_total
-        stats.late_double_frees += heap.late_double_frees
         heap = heap.next_in_pool
     stats.total_allocs += pool.run_total
     stats.internal_waste_bytes = stats.capacity_bytes - stats.live_bytes
@@ -201,6 +207,7 @@ cdef void pool_stats(pool_t *pool, pool_stats_t *stats) noexcept nogil:
     stats.quarantined_blocks = pool.quarantine_count
     stats.quarantined_bytes = pool.quarantine_bytes
     stats.corrupt_blocks = pool.corrupt_blocks
+    stats.late_double_frees = atomic_load_u64(&pool.late_double_frees)
     stats.is_peak_exact = pool.is_counted or pool.is_locked
     stats.peak_blocks = atomic_load_u64(&pool.peak_blocks)
     stats.peak_bytes = atomic_load_u64(&pool.peak_bytes)

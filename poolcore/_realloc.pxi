@@ -111,10 +111,10 @@ cdef int copy_locked(pool_t *pool, uint64_t moved, uint64_t address, hold_t *hol
     verdict = block_find(pool, address, &slab, &index)
     if moved == address or hold != NULL and hold.slab == NULL:
         verdict = VERDICT_DOUBLE
-    if verdict == VERDICT_LIVE and (slab.records[index] != record or block_size(slab, record) != was):
-        verdict = VERDICT_EXPORTED if slab.records[index] & RECORD_STATE == RECORD_EXPORTED else VERDICT_DOUBLE
+    if verdict == VERDICT_LIVE and (record_at(slab, index)[0] != record or block_size(slab, record) != was):
+        verdict = VERDICT_EXPORTED if record_at(slab, index)[0] & RECORD_STATE == RECORD_EXPORTED else VERDICT_DOUBLE
     if verdict == VERDICT_LIVE and has_memory(pool):
-        if block_find(pool, moved, &slab, &index) == VERDICT_LIVE and is_live_state(slab.records[index]):
+        if block_find(pool, moved, &slab, &index) == VERDICT_LIVE and is_live_state(record_at(slab, index)[0]):
             memcpy(<void *>moved, <void *>address, size)
     os_unlock(&pool.heap_lock)
     return verdict
@@ -152,6 +152,8 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
     cdef slab_t *slab
     cdef uint32_t index, state
     cdef uint32_t record = 0
+    cdef uint32_t *place
+    cdef uint8_t kind
     cdef uint64_t tag = 0
     cdef uint64_t was = 0
     cdef int done = 0
@@ -178,10 +180,13 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
     if hold != NULL and hold.slab == NULL:
         verdict[0] = VERDICT_DOUBLE     # since it was looked at without the lock
     if verdict[0] == VERDICT_LIVE:
-        record = atomic_load_u32(slab.records + index)
+        kind = atomic_load_u8(&slab.kind)
+        record = atomic_load_u32(record_place(slab, kind, index))
         verdict[0] = record_verdict(pool, slab, index, record, 0)
         if record & RECORD_STATE == RECORD_EXPORTED:
             verdict[0] = VERDICT_EXPORTED
+        if not is_still(slab, kind, index, address):
+            verdict[0] = VERDICT_DOUBLE
     if verdict[0] == VERDICT_LIVE:
         state = record & RECORD_STATE
         was = block_size(slab, record)
@@ -194,7 +199,8 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
                 if to_hold != NULL:
                     hold_make(pool, slab, index, address, size, to_hold)
                 else:
-                    record_store(slab.records + index, RECORD_LIVE | (record_load(slab.records + index) & RECORD_SIZE))
+                    place = record_at(slab, index)
+                    record_store(place, RECORD_LIVE | (record_load(place) & RECORD_SIZE))
         elif done < 0:
             refusal[0] = REFUSAL_LIMIT_BYTES
     if pool.is_locked:

@@ -3,10 +3,25 @@
 # a block takes effect, and sets the block's bit in the slab's remote bitmap. The first to set one
 # since the last collection (remote_queued 0 -> 1) pushes the slab on its heap's `remote`. The owner
 # takes that list whole and takes back only records that are still REMOTE: a bit without one is the
-# loser of a race between two frees, counted in late_double_frees.
+# loser of a race between two frees, counted in late_double_frees. So is a bit that is set already when it is
+# to be set: its block is free once, however often it was accepted before.
 #
 # A slab holds a REMOTE block until its bit is collected, so it cannot be retired before. Only when two
 # frees race may a bit arrive late; the bitmap stays with the granule for ever and late bits are harmless.
+
+cdef inline uint64_t bits_count(uint64_t bits) noexcept nogil:
+    cdef uint64_t count = 0
+    while bits:
+        bits &= bits - 1
+        count += 1
+    return count
+
+
+cdef void late_add(heap_t *heap, uint64_t count) noexcept nogil:
+    cdef pool_t *pool = heap.pool
+    if count and pool != NULL:
+        atomic_add_u64(&pool.late_double_frees, count)
+
 
 cdef void remote_notify(slab_t *slab, heap_t *heap) noexcept nogil:
     cdef void *first
@@ -20,8 +35,8 @@ cdef void remote_notify(slab_t *slab, heap_t *heap) noexcept nogil:
 
 
 cdef void remote_publish(slab_t *slab, uint32_t word, uint64_t bits) noexcept nogil:
-    cdef heap_t *heap = slab.heap
-    atomic_or_u64(slab.remote_bits + word, bits)
+    cdef heap_t *heap = <heap_t *>atomic_load_ptr(<void **>&slab.heap)
+    late_add(heap, bits_count(atomic_or_u64(slab.remote_bits + word, bits) & bits))
     remote_notify(slab, heap)
 
 
@@ -37,7 +52,7 @@ cdef bint remote_bits_make(pool_t *pool, slab_t *slab) noexcept nogil:
     if atomic_load_ptr(<void **>&slab.remote_bits) == NULL:
         os_lock(&pool.arena_lock)
         if slab.remote_bits == NULL:
-            atomic_store_ptr(<void **>&slab.remote_bits, meta_alloc(pool, REMOTE_BITS_BYTES, False))
+            atomic_store_ptr(<void **>&slab.remote_bits, meta_alloc(pool, REMOTE_BITS_BYTES))
         os_unlock(&pool.arena_lock)
     return slab.remote_bits != NULL
 
@@ -55,6 +70,8 @@ cdef void remote_gather(slab_t *slab, uint32_t index) noexcept nogil:
         thread.gather_word = word
         thread.gather_bits = 0
         thread.gather_slab = slab
+    if rarely(thread.gather_bits & bit):
+        late_add(slab.heap, 1)
     thread.gather_bits |= bit
     thread.gather_count += 1
     if thread.gather_count == GATHER_MAX:
@@ -78,7 +95,7 @@ cdef void slab_collect(slab_t *slab) noexcept nogil:
                 slab_put(slab, index)
                 is_any = True
             else:
-                slab.heap.late_double_frees += 1
+                late_add(slab.heap, 1)
     if is_any:
         slab_settle(slab)
 
@@ -86,16 +103,12 @@ cdef void slab_collect(slab_t *slab) noexcept nogil:
 cdef uint64_t bits_drain(slab_t *slab) noexcept nogil:
     """Clears the remote bitmap of a granule that is no slab; how many bits it had."""
     cdef uint64_t count = 0
-    cdef uint64_t bits
     cdef uint32_t word
     if slab.remote_bits == NULL:
         return 0
     for word in range(REMOTE_BITS_BYTES // 8):
         if atomic_load_u64(slab.remote_bits + word):
-            bits = atomic_exchange_u64(slab.remote_bits + word, 0)
-            while bits:
-                bits &= bits - 1
-                count += 1
+            count += bits_count(atomic_exchange_u64(slab.remote_bits + word, 0))
     return count
 
 
@@ -125,7 +138,7 @@ cdef void heap_collect(heap_t *heap) noexcept nogil:
         rest = slab.remote_next
         atomic_exchange_u32(&slab.remote_queued, 0)
         if slab.kind != KIND_SLAB:
-            heap.late_double_frees += late_bits_take(heap.pool, slab)
+            late_add(heap, late_bits_take(heap.pool, slab))
         elif slab.heap == heap:
             slab_collect(slab)
         else:

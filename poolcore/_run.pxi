@@ -1,8 +1,26 @@
 # ---- Runs -----------------------------------------------------------------------------------------
 # Any granule of a run leads to the first in O(log n): the run after its first granule is split into
-# aligned power-of-two pieces, and the first granule of each is KIND_RUN_PART and names the run (`tags`).
+# aligned power-of-two pieces, and the first granule of each is KIND_RUN_PART and names the run (`granules`).
 # Clearing lowest bits of a granule's number meets that piece's start before anything else that is used.
 # So a run costs a few descriptors, however long.
+
+cdef inline uint32_t *run_record(slab_t *slab) noexcept nogil:
+    """Where a run's record stands. A stale free may look at it when the granule is a slab again: it finds the length
+    of its blocks, which has no state, and which nothing changes while the slab stands."""
+    return &slab.block_bytes
+
+
+cdef inline uint32_t *record_place(slab_t *slab, uint8_t kind, uint32_t index) noexcept nogil:
+    """Of a granule that was of this kind a moment ago. One of another kind has no record that is live."""
+    if kind == KIND_SLAB:
+        return slab.records + index
+    return run_record(slab) if kind == KIND_RUN else &record_none
+
+
+cdef inline uint32_t *record_at(slab_t *slab, uint32_t index) noexcept nogil:
+    """The record of a slab's block or a run's."""
+    return record_place(slab, slab.kind, index)
+
 
 cdef inline uint64_t run_piece(uint64_t place, uint64_t end) noexcept nogil:
     """Granules of the aligned piece that starts at `place`."""
@@ -18,9 +36,9 @@ cdef void run_mark(pool_t *pool, uint64_t first, uint64_t count, uint8_t kind) n
     cdef uint64_t step
     while place < end:
         step = run_piece(place, end)
-        granule_at(pool, place).kind = kind
+        atomic_store_u8(&granule_at(pool, place).kind, kind)
         if kind == KIND_RUN_PART:
-            granule_at(pool, place).tags = <tag_t *>granule_at(pool, first)
+            granule_at(pool, place).granules = <uint32_t>first
         place += step
 
 
@@ -49,11 +67,14 @@ cdef void run_remember(pool_t *pool, uint64_t first, uint64_t count) noexcept no
 cdef slab_t *run_find(pool_t *pool, uint64_t granule) noexcept nogil:
     """The live run that `granule` is in, or NULL."""
     cdef uint64_t at = granule
+    cdef uint64_t first
     cdef slab_t *slab
     while True:
         slab = granule_at(pool, at)
         if slab.kind == KIND_RUN_PART:
-            slab = <slab_t *>slab.tags
+            # A caller without a lock may find any number there by now: then it finds no run here.
+            first = slab.granules
+            slab = granule_at(pool, first if first < granule else granule)
         if slab.kind == KIND_RUN:
             return slab if granule - granule_of(pool, slab) < slab.granules else NULL
         if slab.kind != KIND_NONE or at == 0:
@@ -133,8 +154,6 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     slab.base = granule_address(pool, first)
     slab.granules = <uint32_t>count
     slab.total = size
-    records_drop(pool, slab)
-    slab.records = &slab.head
     slab.holders = NULL
     slab.tags = NULL
     slab.block_count = 1
@@ -145,8 +164,8 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     run_mark(pool, first, count, KIND_RUN_PART)
     if pool.config.backing == BACKING_SPACE:
         run_remember(pool, first, count)
-    record_store(&slab.head, record)
-    slab.kind = KIND_RUN
+    record_store(run_record(slab), record)
+    atomic_store_u8(&slab.kind, KIND_RUN)
     pool.run_total += 1
     used_raise(pool, 1, size)
     os_unlock(&pool.arena_lock)
@@ -161,10 +180,10 @@ cdef void run_release(pool_t *pool, slab_t *slab) noexcept nogil:
     os_lock(&pool.arena_lock)
     used_lower(pool, 1, slab.total)
     run_mark(pool, first, count, KIND_NONE)
-    slab.kind = KIND_TAKEN
+    atomic_store_u8(&slab.kind, KIND_TAKEN)
     slab.was = KIND_RUN
     slab.flags &= ~FLAG_GUARDED
-    meta_free(pool, slab.tags, sizeof(tag_t), False)
+    meta_free(pool, slab.tags, sizeof(tag_t))
     slab.tags = NULL
     slab.holders = NULL
     if is_guarded and pool.config.backing == BACKING_PAGES:

@@ -96,26 +96,29 @@ cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
 
 
 cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
-    """Records for a slab that is being formatted. The granule keeps those of its last slab until it needs
-    others: a stale free by another thread may be reading them. Under arena_lock."""
+    """Records for a slab that is being formatted. Under arena_lock.
+
+    A stale free may be about to look at a record of any slab that ever stood here, and to change it when it finds
+    it live. So a granule's records serve no other granule, and whatever index was one of an earlier slab is one of
+    theirs. Those that are too few are left behind: as they at least double, all of them are shorter than the last.
+    """
     cdef uint64_t size = slab_records_bytes(slab) + slab_has_rest(slab) * sizeof(uint32_t)
-    cdef uint32_t *records = slab.records
-    cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
-    cdef uint8_t record_bin = <uint8_t>meta_bin(&units)
-    if slab.record_bin != record_bin:
-        records_drop(pool, slab)
-        records = <uint32_t *>meta_alloc(pool, size, True)
-        if records == NULL:
-            return False
-        atomic_store_ptr(<void **>&slab.records, records)
-        slab.record_bin = record_bin
+    cdef uint64_t had = meta_bin_bytes(slab.record_bin)
+    cdef uint64_t units
+    cdef uint8_t record_bin
+    cdef void *records
+    if size <= had:
+        return True
+    if size < 2 * had:
+        size = 2 * had
+    units = (size + META_UNIT - 1) // META_UNIT
+    record_bin = <uint8_t>meta_bin(&units)
+    records = meta_alloc(pool, units * META_UNIT)
+    if records == NULL:
+        return False
+    atomic_store_ptr(<void **>&slab.records, records)
+    slab.record_bin = record_bin
     return True
-
-
-cdef void records_drop(pool_t *pool, slab_t *slab) noexcept nogil:
-    if slab.record_bin:
-        meta_free(pool, slab.records, meta_bin_bytes(slab.record_bin), True)
-        slab.record_bin = 0
 
 
 cdef void slab_carve(slab_t *slab) noexcept nogil:
@@ -157,14 +160,14 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
             and slab.block_bytes == pool.class_bytes[size_class] and slab.block_count == pool.class_blocks[size_class]):
         kept = slab.carved
     slab.base = granule_address(pool, granule_of(pool, slab))
-    slab.block_bytes = pool.class_bytes[size_class]
+    stride = pool.class_bytes[size_class]
     slab.block_count = <uint16_t>pool.class_blocks[size_class]
     slab.reciprocal = pool.class_reciprocal[size_class]
     if is_guarded:
-        stride = guarded_stride(slab.block_bytes)
+        stride = guarded_stride(stride)
         slab.flags |= FLAG_GUARDED
-        slab.block_bytes = <uint32_t>stride
         slab.block_count = <uint16_t>(pool.granule_bytes // stride)
+    record_store(&slab.block_bytes, <uint32_t>stride)
     slab.size_class = <uint8_t>size_class
     if not records_make(pool, slab):
         slab.flags &= ~FLAG_GUARDED
@@ -180,14 +183,14 @@ cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_cl
     slab.frees = 0
     slab.head = LINK_NONE
     slab.freed = LINK_NONE
-    slab.heap = heap
+    atomic_store_ptr(<void **>&slab.heap, heap)
     slab.owner = slab_fast_owner(slab)
     slab.granules = 1
     if kept:
         slab_carve_again(slab, kept)
     else:
         slab_carve(slab)
-    slab.kind = KIND_SLAB
+    atomic_store_u8(&slab.kind, KIND_SLAB)
     slab.was = KIND_NONE
     heap.slab_count += 1
     return True
@@ -201,12 +204,12 @@ cdef void slab_unformat(pool_t *pool, slab_t *slab) noexcept nogil:
         heap.top.record = &record_none
     heap.slab_count -= 1
     heap.retired_total += slab.total
-    heap.late_double_frees += bits_drain(slab)
+    late_add(heap, bits_drain(slab))
     slab.owner = NULL
     slab.was = KIND_SLAB
-    slab.kind = KIND_TAKEN
-    meta_free(pool, slab.holders, <uint64_t>slab.block_count * sizeof(void *), False)
-    meta_free(pool, slab.tags, <uint64_t>slab.block_count * sizeof(tag_t), False)
+    atomic_store_u8(&slab.kind, KIND_TAKEN)
+    meta_free(pool, slab.holders, <uint64_t>slab.block_count * sizeof(void *))
+    meta_free(pool, slab.tags, <uint64_t>slab.block_count * sizeof(tag_t))
     slab.holders = NULL
     slab.tags = NULL
     slab.flags &= ~FLAG_TAGGED

@@ -4,7 +4,7 @@
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x4E534350     # "PCSN"
-    SNAPSHOT_VERSION = 2
+    SNAPSHOT_VERSION = 3
 
 cdef struct snapshot_t:
     uint32_t magic
@@ -45,11 +45,9 @@ cdef struct snapshot_granule_t:
     uint32_t head
     uint32_t freed
     uint32_t frees
-    uint32_t unused_word
     uint32_t granules
     uint32_t next
     uint32_t prev
-    uint32_t part_of
     uint32_t block_bytes
     uint16_t block_count
     uint16_t carved
@@ -202,8 +200,6 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
         entry.granules = slab.granules
         entry.next = slab_number(pool, slab.next)
         entry.prev = slab_number(pool, slab.prev)
-        if slab.kind == KIND_RUN_PART:
-            entry.part_of = slab_number(pool, <slab_t *>slab.tags)
         entry.block_bytes = slab.block_bytes
         entry.block_count = slab.block_count
         entry.carved = slab.carved
@@ -222,7 +218,7 @@ cdef uint64_t pool_snapshot(pool_t *pool, char *out, uint64_t capacity) noexcept
             for i in range(slab.carved):
                 records_unhold(<uint32_t *>place + i)
         elif slab.kind == KIND_RUN:
-            records_unhold(&entry.head)
+            records_unhold(&entry.block_bytes)
         if entry.has_tags:
             memcpy(place + size - slab.block_count * sizeof(tag_t), slab.tags, slab.block_count * sizeof(tag_t))
         place += size
@@ -384,7 +380,7 @@ cdef const char *snapshot_fault(pool_t *pool, const char *data, uint64_t size) n
 
 cdef bint entry_is_good(pool_t *pool, const snapshot_t *head, const snapshot_granule_t *entry) noexcept nogil:
     cdef uint64_t stride, blocks
-    if entry.granule >= head.top or entry.next > head.top or entry.prev > head.top or entry.part_of > head.top:
+    if entry.granule >= head.top or entry.next > head.top or entry.prev > head.top:
         return False
     if entry.has_tags and entry.kind not in (KIND_SLAB, KIND_RUN):
         return False
@@ -405,7 +401,7 @@ cdef bint entry_is_good(pool_t *pool, const snapshot_t *head, const snapshot_gra
         if entry.granules == 0 or entry.granules > head.top - entry.granule:
             return False
         return entry.kind == KIND_FREE or entry.block_count == 1 and entry.carved == 1
-    return entry.kind in (KIND_NONE, KIND_FREE_END, KIND_RUN_PART)
+    return entry.kind in (KIND_NONE, KIND_FREE_END) or entry.kind == KIND_RUN_PART and entry.granules < entry.granule
 
 
 cdef uint64_t entry_extra_bytes(const snapshot_granule_t *entry) noexcept nogil:
@@ -516,19 +512,15 @@ cdef void snapshot_become(pool_t *pool, const char *data, uint64_t size) noexcep
         slab.flags = entry.flags
         if slab.size_class < pool.class_count:
             slab.reciprocal = pool.class_reciprocal[slab.size_class]
-        if entry.part_of:
-            slab.tags = <tag_t *>slab_numbered(pool, entry.part_of)
         if slab.kind == KIND_SLAB:
             slab.heap = heap
         if entry.has_records:
             records_make(pool, slab)
             memcpy(slab.records, place, slab_records_bytes(slab))
-        if slab.kind == KIND_RUN:
-            slab.records = &slab.head
         place += entry_extra_bytes(entry)
         if entry.has_tags:
             tags_bytes = <uint64_t>slab.block_count * sizeof(tag_t)
-            slab.tags = <tag_t *>meta_alloc(pool, tags_bytes, False)
+            slab.tags = <tag_t *>meta_alloc(pool, tags_bytes)
             memcpy(slab.tags, place - tags_bytes, tags_bytes)
     memcpy(pool.quarantine, end, head.quarantine_count * sizeof(uint64_t))
 
@@ -543,7 +535,7 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
         slab = granule_at(pool, granule)
         if slab.kind == KIND_SLAB or slab.kind == KIND_RUN:
             for i in range(slab.carved):
-                if slab.records[i] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
+                if record_at(slab, i)[0] & RECORD_STATE in (RECORD_HELD, RECORD_EXPORTED):
                     hold_kill(slab, i)
         # Inside a long run a granule is as never used, but for the records that it keeps of a slab.
         if is_used_granule(slab) or slab.record_bin:
@@ -551,10 +543,9 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
     memset(pool.bins, 0, sizeof(pool.bins))
     # Fresh metadata is zeroed, and here none is read by a thread without the lock.
     memset(<void *>(pool.meta.base + META_UNIT), 0, pool.meta.used - META_UNIT)
-    memset(pool.meta.free_records, 0, sizeof(pool.meta.free_records))
-    memset(pool.meta.free_others, 0, sizeof(pool.meta.free_others))
+    memset(pool.meta.free, 0, sizeof(pool.meta.free))
     pool.meta.used = META_UNIT
-    heap.late_double_frees = 0
+    pool.late_double_frees = 0
 
 
 cdef int restore_begin(pool_t *pool, const char **why) noexcept nogil:

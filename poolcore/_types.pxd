@@ -53,7 +53,7 @@ cdef enum:
     META_BINS = 80              # lists of free metadata by length
     FRONT_MAX = 32              # blocks on a heap's front below the top one
 
-# One u32 record per block, out of band, in its slab's `records`; a run's is its descriptor's `head`.
+# One u32 record per block, out of band, in its slab's `records`; a run's stands in its descriptor: see run_record.
 #   free:    link to the next free block in the low 16 bits (LINK_NONE at the end); VIRGIN until first handed out;
 #            or RECORD_FRONT and no link
 #   others:  state in the top four bits, requested bytes in the low 17 (a run's stand in `total`)
@@ -160,27 +160,27 @@ cdef struct tag_t:
 # Padded to 128: with 72, two threads on neighbouring slabs ran at 0.44 of one thread's rate.
 cdef struct slab_t:
     heap_t *owner
-    uint32_t *records
+    uint32_t *records           # never other granules', and never shorter than they were: see records_make
     uint64_t base               # of a run: its block's address
     uint64_t total              # allocations ever, since formatted; a run: requested bytes
     uint64_t reciprocal         # 2^64 / block_bytes, rounded up: see `divides`
-    uint32_t head               # a run: its block's record
+    uint32_t head
     uint32_t frees              # by the owner, remote ones when it collects them
-    uint32_t block_bytes
+    uint32_t block_bytes        # a run: its block's record, so it is only stored as records are
     uint16_t freed
     uint16_t block_count
-    uint32_t granules           # of a free extent or a run
+    uint32_t granules           # of a free extent or a run; a run part: number of the run's first granule
     uint8_t size_class
     uint8_t place
     uint8_t flags
-    uint8_t record_bin          # of metadata: how long `records` is; they stay with the granule until it needs others
+    uint8_t record_bin          # of metadata: how long `records` is
 
     slab_t *next                # in the list of its place or bin
     slab_t *prev
     slab_t *remote_next         # in heap.remote
     uint64_t *remote_bits       # one bit a block, set by other threads' frees; NULL until the first
     hold_t **holders            # per block, NULL until the first `get`; a run: its hold_t itself
-    tag_t *tags                 # per block, NULL until the first tag; a run part: the run's first granule
+    tag_t *tags                 # per block, NULL until the first tag
     heap_t *heap
     uint32_t remote_queued      # 1 while in heap.remote
     uint16_t carved             # blocks linked so far; the rest were never handed out
@@ -210,7 +210,6 @@ cdef struct heap_t:
     uint32_t empty_count
     uint32_t slab_count
     uint64_t retired_total      # sum of `total` over slabs that were given back or formatted anew
-    uint64_t late_double_frees
     thread_t *thread            # NULL while abandoned
     heap_t *next_in_pool
     heap_t *next_in_thread
@@ -294,8 +293,7 @@ cdef struct meta_t:             # metadata: a bump allocator with lists of what 
     uint64_t base
     uint64_t reserved
     uint64_t used
-    uint32_t free_records[META_BINS]    # offset / 64 of the first, by size; 0 for none. Records hold no state bits
-    uint32_t free_others[META_BINS]     # when they come back, so a stale free that reads one finds nothing live
+    uint32_t free[META_BINS]    # offset / 64 of the first, by size; 0 for none
 
 cdef struct pool_t:
     # read by the fast paths
@@ -327,8 +325,6 @@ cdef struct pool_t:
     meta_t meta
     heap_t *heaps               # all, linked by next_in_pool
     heap_t *abandoned
-    uint64_t run_live           # LIVE runs and what they asked for
-    uint64_t run_live_bytes
     uint64_t run_total
 
     # locked pools (address space, policies): one heap, heap_lock held through every operation
@@ -361,7 +357,7 @@ cdef struct pool_t:
     uint64_t used_bytes         # without another slow call
     uint64_t pending_blocks     # of live_blocks, those whose request is inside a callback: no record is theirs yet
     uint64_t pending_bytes
-    uint64_t late_double_frees
+    uint64_t late_double_frees  # by whichever thread finds one out
 
     pool_config_t config
 

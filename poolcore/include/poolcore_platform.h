@@ -50,9 +50,11 @@ static inline int differ(const void *a, const void *b)
 /* ---- Atomics ------------------------------------------------------------------------------ */
 
 #if defined(_MSC_VER)
+static __inline uint8_t atomic_load_u8(uint8_t *p) { uint8_t v = *(volatile uint8_t *)p; _ReadWriteBarrier(); return v; }
 static __inline uint32_t atomic_load_u32(uint32_t *p) { uint32_t v = *(volatile uint32_t *)p; _ReadWriteBarrier(); return v; }
 static __inline uint64_t atomic_load_u64(uint64_t *p) { uint64_t v = *(volatile uint64_t *)p; _ReadWriteBarrier(); return v; }
 static __inline void *atomic_load_ptr(void **p) { void *v = *(void *volatile *)p; _ReadWriteBarrier(); return v; }
+static __inline void atomic_store_u8(uint8_t *p, uint8_t v) { _InterlockedExchange8((char *)p, (char)v); }
 static __inline void atomic_store_u32(uint32_t *p, uint32_t v) { _InterlockedExchange((long *)p, (long)v); }
 static __inline void atomic_store_u64(uint64_t *p, uint64_t v) { _InterlockedExchange64((__int64 *)p, (__int64)v); }
 static __inline void atomic_store_ptr(void **p, void *v) { _InterlockedExchangePointer(p, v); }
@@ -67,9 +69,11 @@ static __inline int atomic_cas_ptr(void **p, void *from, void *to) { return _Int
 #define POOLCORE_RELAXED_LOAD(p) (*(volatile uint32_t *)(p))
 #define POOLCORE_RELAXED_STORE(p, v) (*(volatile uint32_t *)(p) = (v))
 #else
+static inline uint8_t atomic_load_u8(uint8_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint32_t atomic_load_u32(uint32_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint64_t atomic_load_u64(uint64_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void *atomic_load_ptr(void **p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void atomic_store_u8(uint8_t *p, uint8_t v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline void atomic_store_u32(uint32_t *p, uint32_t v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline void atomic_store_u64(uint64_t *p, uint64_t v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline void atomic_store_ptr(void **p, void *v) { POOLCORE_YIELD("store"); __atomic_store_n(p, v, __ATOMIC_RELEASE); }

@@ -104,7 +104,7 @@ def test_native_threads_exchange_blocks(inline):
     ("file", "was", "now"),
     [
         ("_types.pxd", "    CLASS_MAX = 96 ", "    CLASS_MAX = 97 "),
-        ("_types.pxd", "    heap_t *owner\n    uint32_t *records\n", "    uint32_t *records\n    heap_t *owner\n"),
+        ("_types.pxd", "    heap_t *owner\n", "    uint64_t more\n    heap_t *owner\n"),
     ],
     ids=["a constant", "a field's place"],
 )

@@ -132,12 +132,12 @@ static void extents_joined(void) {
 }
 static void extent_ends(void) { extent[extent->granules - 1].granules++; }
 static void extent_listed(void) { extent->prev = run; }
-static void run_record(void) { run->head = 0; }
+static void run_record(void) { run->block_bytes = 0; }
 static void run_shape(void) { run->base += run->granules * pool->granule_bytes; }
 static void run_parts(void) {
     for (uint32_t i = 1; i < run->granules; i++)
         if (run[i].kind == ENUM(KIND_RUN_PART))
-            run[i].tags = (void *)full;
+            run[i].granules = (uint32_t)(full - pool->descriptors);
 }
 static void free_granules(void) { pool->free_granules++; }
 static void backed_granules(void) { pool->backed_granules++; }

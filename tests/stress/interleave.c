@@ -6,9 +6,13 @@
  * pool and the functions that it has for C, and what each of the two threads calls, in order:
  *     0..3   free of a block that the first thread allocated before
  *     4..7   free of a block that the second thread allocated before
- *     A      an allocation; B: one of another size class, which may take over an empty slab
+ *     8      free of a run of two granules
+ *     9      free of a block that the first thread allocated and freed before: a stale one
+ *     A      an allocation; B: one of another size class, which may take over an empty slab; C: one as long as
+ *            A's that has to be aligned, which in a pool of five blocks to a slab is of a class of three; R: of a run,
+ *            longer than 8
  *     T      trim: empty slabs go back to the arena
- *     F      free of the last block that A gave to this thread
+ *     F      free of the last block that A, B, C or R gave to this thread
  *     X      the end of the thread
  *
  * The threads are coroutines. The engine is compiled so that a hook runs before each of its accesses to
@@ -37,6 +41,7 @@
 void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited, int is_one_class);
 uint64_t engine_trim(void *pool);
 uint64_t engine_alloc(void *pool, uint64_t size);
+uint64_t engine_alloc_aligned(void *pool);
 int engine_free(void *pool, uint64_t address);
 void engine_thread_end(void);
 const char *engine_check(void *pool, uint64_t *where);
@@ -46,7 +51,7 @@ void **engine_slots(void);
 const char **engine_yield_name(void);
 
 enum { SLOTS = 8, THREADS = 2, MAIN = 2, STACK_BYTES = 256 << 10, DEPTH_MAX = 4096, CALLS_MAX = 16,
-       ARENA_BYTES = 1 << 20, GRANULE_BYTES = 1 << 16, WORDS = 1 << 16, LOCKS = 64, BLOCKS = 8, AGAIN = 12 };
+       ARENA_BYTES = 1 << 20, GRANULE_BYTES = 1 << 16, WORDS = 1 << 16, LOCKS = 64, BLOCKS = 10, RUN = 8, STALE = 9, AGAIN = 12 };
 
 struct access { uintptr_t address; int size; int is_write; int is_lock; const char *name; };
 struct call { char what; uint64_t address; int verdict; };
@@ -262,9 +267,10 @@ static void run_calls(int who) {
         struct call *made = &t->made[t->call_count++];
         made->what = *c;
         made->verdict = -1;
-        if (*c == 'A' || *c == 'B') {
+        if (strchr("ABCR", *c)) {
             made->address = 0;
-            made->address = t->last = engine_alloc(pool, *c == 'A' ? 1 : GRANULE_BYTES);
+            made->address = t->last = *c == 'C' ? engine_alloc_aligned(pool)
+                : engine_alloc(pool, *c == 'A' ? 1 : *c == 'B' ? GRANULE_BYTES : 2 * GRANULE_BYTES);
         } else if (*c == 'T') {
             made->address = 0;
             engine_trim(pool);
@@ -334,6 +340,16 @@ static void fail(const char *scenario, const char *what, uint64_t where) {
     _exit(1);
 }
 
+static int is_only_free(const struct call *call) {
+    for (int w = 0; w < THREADS; w++)
+        for (int i = 0; i < threads[w].call_count; i++) {
+            struct call *other = &threads[w].made[i];
+            if (other != call && other->address == call->address && !strchr("ABCR", other->what))
+                return 0;
+        }
+    return 1;
+}
+
 static void verify(const char *scenario) {
     uint64_t where = 0, live, allocs, frees, late, left = 0, count = 0;
     uint64_t seen[2 * CALLS_MAX + BLOCKS];
@@ -342,7 +358,7 @@ static void verify(const char *scenario) {
     for (int i = 0; i < BLOCKS; i++)
         if (blocks[i]) {
             seen[count] = blocks[i];
-            balance[count++] = 1;
+            balance[count++] = i != STALE;
         }
     for (int w = 0; w < THREADS; w++)
         for (int i = 0; i < threads[w].call_count; i++) {
@@ -360,14 +376,16 @@ static void verify(const char *scenario) {
                 seen[count] = call->address;
                 balance[count++] = 0;
             }
-            if (call->what == 'A' || call->what == 'B') {
+            if (strchr("ABCR", call->what)) {
                 balance[k]++;
                 made++;
             } else if (call->verdict == 0) {
                 balance[k]--;
                 good++;
-            } else if (call->verdict != 2 && !strpbrk(scenario, "TB"))
+            } else if (call->verdict != 2 && !strpbrk(scenario, "TBCR89"))
                 fail(scenario, "a free was answered with neither LIVE nor DOUBLE", call->address);
+            if (call->what == 'F' && call->verdict && is_only_free(call))
+                fail(scenario, "a good free was refused", call->address);
         }
     /* Both threads come to rest: what was gathered is published, what was published is taken back. */
     if (!is_second_ended) {
@@ -430,7 +448,7 @@ static void explore(const char *scenario, uint64_t *complete, uint64_t *cut) {
     size_t mark = undo_count, before;
     void *slots[THREADS][SLOTS];
 
-    if (sscanf(scenario + (is_limited || is_one_class), "%d:%15[0-7ABFTX]/%15[0-7ABFTX]", &per_slab, first, second) != 3 || per_slab < 2) {
+    if (sscanf(scenario + (is_limited || is_one_class), "%d:%15[0-9ABCRFTX]/%15[0-9ABCRFTX]", &per_slab, first, second) != 3 || per_slab < 2) {
         fprintf(stderr, "interleave: '%s' is not blocks:first/second\n", scenario);
         _exit(2);
     }
@@ -447,13 +465,15 @@ static void explore(const char *scenario, uint64_t *complete, uint64_t *cut) {
      * have called before, so that what is explored is the calls and not the making of heaps. */
     for (int i = 0; i < BLOCKS; i++) {
         int is_wanted = strchr(first, '0' + i) || strchr(second, '0' + i);
-        if (i == 4)
-            act_as(1);
-        blocks[i] = is_wanted ? engine_alloc(pool, 1) : 0;
+        if (i == 4 || i == RUN)
+            act_as(i == 4);
+        blocks[i] = is_wanted ? engine_alloc(pool, i == RUN ? GRANULE_BYTES + 1 : 1) : 0;
         if ((i == 0 || i == 4) && !is_wanted)
             engine_free(pool, engine_alloc(pool, 1));
     }
     act_as(0);
+    if (blocks[STALE])
+        engine_free(pool, blocks[STALE]);
     memcpy(threads[0].slots, engine_slots(), sizeof slots[0]);
     memcpy(slots[0], threads[0].slots, sizeof slots[0]);
     memcpy(slots[1], threads[1].slots, sizeof slots[1]);

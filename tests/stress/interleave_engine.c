@@ -16,6 +16,7 @@ void *hook_memcpy(void *to, const void *from, size_t bytes);
 
 #include "engine.h"
 
+enum { THIRD_BYTES = 21824, ALIGNED = 32 };     /* a third of a granule, a multiple of ALIGNED */
 static int has_front;
 
 void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_limited, int is_one_class) {
@@ -25,9 +26,11 @@ void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_lim
     config.backing = ENUM(BACKING_BUFFER);
     config.base = (uint64_t)(uintptr_t)memory;
     config.size = bytes;
-    config.class_count = is_one_class ? 1 : 2;
-    config.class_bytes[0] = block_bytes;
-    config.class_bytes[1] = 65536;
+    config.class_bytes[config.class_count++] = block_bytes;
+    if (block_bytes < THIRD_BYTES && !is_one_class)
+        config.class_bytes[config.class_count++] = THIRD_BYTES;
+    if (!is_one_class)
+        config.class_bytes[config.class_count++] = 65536;
     config.limit_bytes = config.limit_blocks = is_limited ? 1 << 20 : UINT64_MAX;
     has_front = is_one_class;
     return ENGINE(pool_open)(&config, &why);
@@ -36,6 +39,7 @@ void *engine_open(void *memory, uint64_t bytes, uint64_t block_bytes, int is_lim
 uint64_t engine_alloc(void *pool, uint64_t size) {
     return has_front ? (uint64_t)(uintptr_t)ENGINE(pool_front_alloc)(pool, size) : ENGINE(pool_alloc)(pool, size);
 }
+uint64_t engine_alloc_aligned(void *pool) { return ENGINE(pool_alloc_ex)(pool, 1, ALIGNED, 0, 0, NULL); }
 uint64_t engine_trim(void *pool) { return ENGINE(pool_trim)(pool); }
 void engine_thread_end(void) {
     void *thread = thread_heaps[7];
