@@ -198,6 +198,7 @@ static void *throw_stale(void *argument) {
             continue;
         ENGINE(pool_block_at)(pool, block + roll % 3, &found);
         ENGINE(pool_verdict_of)(pool, block);
+        ENGINE(pool_size_of)(pool, block);
         if (roll % 16 == 0)
             good += give(block) == ENUM(VERDICT_LIVE);
     }
