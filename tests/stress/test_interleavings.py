@@ -119,10 +119,19 @@ WITHOUT = {
 }
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess[str]]:
+    def without(what: str) -> subprocess.CompletedProcess[str]:
+        scenario, changes = WITHOUT[what]
+        return explore(build(generate(tmp_path_factory.mktemp("without"), changes)), [scenario])
+
+    with ThreadPoolExecutor(PARTS) as builders:
+        return dict(zip(WITHOUT, builders.map(without, WITHOUT), strict=True))
+
+
 @pytest.mark.parametrize("what", WITHOUT)
-def test_the_exploration_fails_without(what: str, tmp_path: Path) -> None:
-    scenario, changes = WITHOUT[what]
-    assert scenario in CHOSEN
-    done = explore(build(generate(tmp_path, changes)), [scenario])
+def test_the_exploration_fails_without(what: str, explored: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    done = explored[what]
+    assert WITHOUT[what][0] in CHOSEN
     assert done.returncode == 1, f"{done.returncode}: {done.stdout}{done.stderr}"
     assert "thread 1" in done.stdout
