@@ -104,6 +104,7 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
         slab = granule_at(pool, granule)
         if slab.kind == KIND_RUN and run_record(slab)[0] & RECORD_STATE == 0:
             # Its thread had made the record free and was about to give the granules back.
+            hold_kill(slab, 0)
             i = slab.granules
             run_release(pool, slab)
             granule += i
@@ -122,6 +123,8 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
             else:
                 for i in range(slab.carved):
                     if slab.records[i] & RECORD_STATE == RECORD_REMOTE:
+                        if slab.holders != NULL:
+                            hold_kill(slab, i)
                         slab_return(slab, i)
         granule += slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
 
@@ -141,6 +144,8 @@ cdef void slab_rebuild(slab_t *slab) noexcept nogil:
         if record & RECORD_STATE and record & RECORD_STATE != RECORD_REMOTE:
             live += 1
         else:
+            if record & RECORD_STATE and slab.holders != NULL:
+                hold_kill(slab, i)      # its thread was about to
             slab.records[i] = head | (record & RECORD_VIRGIN if not record & RECORD_STATE else 0)
             head = i
     slab.head = head

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from poolcore._types cimport os_condition_t, os_lock_t
 
 cdef extern from "poolcore_platform.h" nogil:
+    void atomic_fence_loads()
     uint8_t atomic_load_u8(uint8_t *p)
     uint32_t atomic_load_u32(uint32_t *p)
     uint64_t atomic_load_u64(uint64_t *p)

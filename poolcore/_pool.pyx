@@ -14,10 +14,10 @@ from libc.string cimport memcpy, memset
 from poolcore._counted cimport count_give, count_take, heap_alloc_counted, heap_free_counted, heap_get
 from poolcore._os cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u32, atomic_cas_u64, atomic_exchange_ptr, atomic_exchange_u32,
-    atomic_exchange_u64, atomic_load_ptr, atomic_load_u8, atomic_load_u32, atomic_load_u64, atomic_or_u64,
-    atomic_store_ptr, atomic_store_u8, atomic_store_u32, atomic_store_u64, bits_highest, bits_lowest, os_clock_ns,
-    os_commit, os_condition_init, os_discard, os_huge, os_lock, os_lock_init, os_map, os_page_bytes, os_protect,
-    os_release, os_reserve, os_thread_id, os_unlock, os_unprotect, os_wait, os_wake,
+    atomic_exchange_u64, atomic_fence_loads, atomic_load_ptr, atomic_load_u8, atomic_load_u32, atomic_load_u64,
+    atomic_or_u64, atomic_store_ptr, atomic_store_u8, atomic_store_u32, atomic_store_u64, bits_highest,
+    bits_lowest, os_clock_ns, os_commit, os_condition_init, os_discard, os_huge, os_lock, os_lock_init, os_map,
+    os_page_bytes, os_protect, os_release, os_reserve, os_thread_id, os_unlock, os_unprotect, os_wait, os_wake,
 )
 from poolcore._slab cimport slab_has_free, slab_index, slab_live, slab_put, slab_refresh, slab_take
 from poolcore._types cimport *

@@ -13,6 +13,7 @@ cdef inline uint32_t *run_record(slab_t *slab) noexcept nogil:
 cdef inline uint32_t *record_place(slab_t *slab, uint8_t kind, uint32_t index) noexcept nogil:
     """Of a granule that was of this kind a moment ago. One of another kind has no record that is live."""
     if kind == KIND_SLAB:
+        atomic_fence_loads()        # `index` was one of these records, or of shorter ones before them
         return <uint32_t *>atomic_load_ptr(<void **>&slab.records) + index
     return run_record(slab) if kind == KIND_RUN else &record_none
 

@@ -95,14 +95,18 @@ cdef void peak_raise(uint64_t *peak, uint64_t value) noexcept nogil:
         now = atomic_load_u64(peak)
 
 
-cdef bint records_make(pool_t *pool, slab_t *slab) noexcept nogil:
-    """Records for a slab that is being formatted. Under arena_lock.
+cdef inline uint64_t records_bytes(uint64_t stride, uint64_t count, bint is_guarded) noexcept nogil:
+    """As slab_records_bytes, for a slab that is to be; with a record for its rest (see slab_has_rest)."""
+    return count * (8 if is_guarded else 4) + (not is_guarded and count * stride < GRANULE_BYTES) * sizeof(uint32_t)
+
+
+cdef bint records_make(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil:
+    """Records of `size` bytes for what shall be a slab; False: no metadata left, and nothing changed. Under arena_lock.
 
     A stale free may be about to look at a record of any slab that ever stood here, and to change it when it finds
     it live. So a granule's records serve no other granule, and whatever index was one of an earlier slab is one of
     theirs. Those that are too few are left behind: as they at least double, all of them are shorter than the last.
     """
-    cdef uint64_t size = slab_records_bytes(slab) + slab_has_rest(slab) * sizeof(uint32_t)
     cdef uint64_t had = meta_bin_bytes(slab.record_bin)
     cdef uint64_t units
     cdef uint8_t record_bin
@@ -154,24 +158,26 @@ cdef void slab_carve_again(slab_t *slab, uint32_t count) noexcept nogil:
 cdef bint slab_format(pool_t *pool, heap_t *heap, slab_t *slab, uint32_t size_class, bint is_guarded) noexcept nogil:
     """Makes a taken granule a slab with its first blocks linked. Under arena_lock. False: no metadata left."""
     cdef uint64_t stride
-    cdef uint32_t i
+    cdef uint32_t i, count
     cdef uint32_t kept = 0
     if (slab.was == KIND_SLAB and slab.record_bin and not is_guarded
             and slab.block_bytes == pool.class_bytes[size_class] and slab.block_count == pool.class_blocks[size_class]):
         kept = slab.carved
-    slab.base = granule_address(pool, granule_of(pool, slab))
     stride = pool.class_bytes[size_class]
-    slab.block_count = <uint16_t>pool.class_blocks[size_class]
-    slab.reciprocal = pool.class_reciprocal[size_class]
+    count = pool.class_blocks[size_class]
     if is_guarded:
         stride = guarded_stride(stride)
+        count = <uint32_t>(pool.granule_bytes // stride)
+    # First of all: when it fails the granule is still what it was to a stale free, a snapshot and the next attempt.
+    if not records_make(pool, slab, records_bytes(stride, count, is_guarded)):
+        return False
+    if is_guarded:
         slab.flags |= FLAG_GUARDED
-        slab.block_count = <uint16_t>(pool.granule_bytes // stride)
+    slab.base = granule_address(pool, granule_of(pool, slab))
+    slab.block_count = <uint16_t>count
+    slab.reciprocal = pool.class_reciprocal[size_class]
     record_store(&slab.block_bytes, <uint32_t>stride)
     slab.size_class = <uint8_t>size_class
-    if not records_make(pool, slab):
-        slab.flags &= ~FLAG_GUARDED
-        return False
     slab.holders = NULL
     slab.tags = NULL
     if is_guarded:

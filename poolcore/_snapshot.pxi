@@ -515,7 +515,7 @@ cdef void snapshot_become(pool_t *pool, const char *data, uint64_t size) noexcep
         if slab.kind == KIND_SLAB:
             slab.heap = heap
         if entry.has_records:
-            records_make(pool, slab)
+            records_make(pool, slab, records_bytes(slab.block_bytes, slab.block_count, slab.flags & FLAG_GUARDED))
             memcpy(slab.records, place, slab_records_bytes(slab))
         place += entry_extra_bytes(entry)
         if entry.has_tags:

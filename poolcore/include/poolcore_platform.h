@@ -50,6 +50,7 @@ static inline int differ(const void *a, const void *b)
 /* ---- Atomics ------------------------------------------------------------------------------ */
 
 #if defined(_MSC_VER)
+static __inline void atomic_fence_loads(void) { _ReadWriteBarrier(); }
 static __inline uint8_t atomic_load_u8(uint8_t *p) { uint8_t v = *(volatile uint8_t *)p; _ReadWriteBarrier(); return v; }
 static __inline uint32_t atomic_load_u32(uint32_t *p) { uint32_t v = *(volatile uint32_t *)p; _ReadWriteBarrier(); return v; }
 static __inline uint64_t atomic_load_u64(uint64_t *p) { uint64_t v = *(volatile uint64_t *)p; _ReadWriteBarrier(); return v; }
@@ -69,6 +70,7 @@ static __inline int atomic_cas_ptr(void **p, void *from, void *to) { return _Int
 #define POOLCORE_RELAXED_LOAD(p) (*(volatile uint32_t *)(p))
 #define POOLCORE_RELAXED_STORE(p, v) (*(volatile uint32_t *)(p) = (v))
 #else
+static inline void atomic_fence_loads(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline uint8_t atomic_load_u8(uint8_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint32_t atomic_load_u32(uint32_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint64_t atomic_load_u64(uint64_t *p) { POOLCORE_YIELD("load"); return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
