@@ -56,6 +56,7 @@ class Model:
     is_deferred: bool = False
     has_geometry: bool = True           # blocks start at multiples of the class' size (not under Guard)
     others: list[tuple[int, int]] = field(default_factory=list)     # arenas of other open pools
+    is_alone: bool = True               # there are no more than those
 
     live: dict[int, Block] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)      # addresses of live, deferred and quarantined blocks, sorted
@@ -140,8 +141,9 @@ class Model:
             return {EXPORTED} if block.views and not self.is_deferred else {LIVE}
         if any(first <= value < end for first, end in self.others):
             return {OTHER_POOL}
+        foreign = {FOREIGN} if self.is_alone else {FOREIGN, OTHER_POOL}
         if not self.base <= value < self.base + self.size:
-            return {FOREIGN}
+            return foreign
         if self.order:
             before = bisect_right(self.order, value)
             if before:
@@ -152,7 +154,7 @@ class Model:
                     return {INTERIOR}
         place = self.granules.get((value - self.base) // self.granule)
         if place is None:
-            return {FOREIGN}
+            return foreign
         if not self.has_geometry:
             return {DOUBLE, INTERIOR, FOREIGN}
         if place.is_run:
