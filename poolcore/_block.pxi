@@ -207,6 +207,14 @@ cdef bint hold_make(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address
     return True
 
 
+cdef inline bint block_own(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size, uint32_t tag,
+                           hold_t *hold) noexcept nogil:
+    """Gives a block its Buffer, and room for its tag. False: no metadata left, and the block is nobody's."""
+    if tag and not tags_make(pool, slab):
+        return False
+    return hold == NULL or hold_make(pool, slab, index, address, size, hold)
+
+
 cdef uint64_t alloc_any(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag, hold_t *hold,
                         int *refusal) noexcept nogil:
     """Every allocation that the fast path does not serve. `refusal` is never NULL."""
@@ -252,13 +260,11 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
         # Until all about it stands, no free of its address takes it: a stale one, which C may throw at any time,
         # would give back a run that is still being described.
         address = block_take(pool, heap, size, alignment, RECORD_QUARANTINED, &slab, &index)
-        if address and tag and tags_make(pool, slab):
-            slab.tags[index].tag = tag
-        elif address and slab.tags != NULL:
-            slab.tags[index].tag = 0
-        if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
+        if address and not block_own(pool, slab, index, address, size, tag, hold):
             block_release(pool, slab, index)
             address = 0
+        if address and slab.tags != NULL:
+            slab.tags[index].tag = tag
         if address and flags & ALLOC_ZERO:
             memset(<void *>address, 0, size)
         if address:
@@ -348,7 +354,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
             pool.pending_bytes += size
             address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
                                  &slab, &index)
-            if address and hold != NULL and not hold_make(pool, slab, index, address, size, hold):
+            if address and not block_own(pool, slab, index, address, size, tag, hold):
                 block_close(pool, slab, index)
                 block_release(pool, slab, index)
                 address = 0
@@ -391,7 +397,7 @@ cdef void hold_kill(slab_t *slab, uint32_t index) noexcept nogil:
 
 cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil:
     """A free that the fast path did not take, in a pool without a lock. Takes no lock for a slab block, except
-    when another thread's slab has no bitmap yet or a slab is given back."""
+    when a slab is given back."""
     cdef slab_t *slab
     cdef uint32_t index, record, state
     cdef uint32_t *place
@@ -404,8 +410,8 @@ cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil
     kind = atomic_load_u8(&slab.kind)
     is_local = kind == KIND_SLAB and is_owner(pool, slab)       # a run's `heap` is that of a slab before it
     place = record_place(slab, kind, index)
-    if kind == KIND_SLAB and not is_local and not remote_bits_make(pool, slab):
-        return VERDICT_CORRUPT
+    if kind == KIND_SLAB and not is_local:
+        remote_bits_make(pool, slab)
     while True:
         record = atomic_load_u32(place)
         if not is_local and not is_still(slab, kind, index, address):
@@ -649,7 +655,8 @@ cdef void hold_unexport_now(pool_t *pool, hold_t *hold, uint64_t address) noexce
             run_release(pool, slab)
     elif is_owner(pool, slab):
         slab_return(slab, index)
-    elif remote_bits_make(pool, slab) and atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
+    elif atomic_cas_u32(place, record, RECORD_REMOTE | (record & RECORD_SIZE)):
+        remote_bits_make(pool, slab)
         remote_gather(slab, index)
 
 

@@ -233,6 +233,23 @@ cdef const char *check_arena(pool_t *pool, uint64_t *detail) noexcept nogil:
     return NULL
 
 
+cdef const char *check_meta(pool_t *pool) noexcept nogil:
+    cdef uint32_t order
+    cdef uint64_t place, before
+    for order in range(META_ORDERS):
+        before = 0
+        place = pool.meta.free[order]
+        while place:
+            if (place >= pool.meta.used or place & ((<uint64_t>1 << order) - 1) or pool.meta.orders[place] != order + 1
+                    or meta_links(pool, place)[1] != before):
+                return "metadata_listed"
+            if order < META_ORDERS - 1 and pool.meta.orders[place ^ <uint64_t>1 << order] == order + 1:
+                return "metadata_joined"
+            before = place
+            place = meta_links(pool, place)[0]
+    return NULL
+
+
 cdef const char *check_counts(pool_t *pool) noexcept nogil:
     """What counted pools keep against what the records say."""
     cdef uint64_t granule = 0
@@ -284,7 +301,9 @@ cdef const char *pool_check(pool_t *pool, uint64_t *detail, uint32_t *skipped_he
     elif mine != NULL:
         heap_collect(mine)
     os_lock(&pool.arena_lock)
-    broken = check_arena(pool, &place)
+    broken = check_meta(pool)
+    if broken == NULL:
+        broken = check_arena(pool, &place)
     heap = pool.heaps
     while heap != NULL and broken == NULL:
         if heap == mine or heap.is_abandoned:

@@ -110,17 +110,38 @@ cdef bint arena_open(pool_t *pool, const char **why) noexcept nogil:
         why[0] = "more than 2^31 slabs of 64 KiB"
         return False
     pool.commit_step = HUGE_GRANULES if pool.config.huge == HUGE_ALWAYS else 4
-    pool.descriptor_bytes = pool.granule_count * sizeof(slab_t)
+    pool.descriptor_bytes = pool.granule_count * (sizeof(slab_t) + REMOTE_BITS_BYTES)
     pool.descriptors = <slab_t *>os_map(pool.descriptor_bytes)
-    pool.meta.reserved = pool.granule_count * 131072
-    if pool.meta.reserved > <uint64_t>1 << 34:
-        pool.meta.reserved = <uint64_t>1 << 34
-    pool.meta.base = <uint64_t>os_map(pool.meta.reserved)
-    pool.meta.used = META_UNIT
-    if pool.descriptors == NULL or pool.meta.base == 0:
+    if pool.descriptors == NULL or not meta_open(pool):
         why[0] = "the OS refused memory for descriptors"
         return False
     return True
+
+
+cdef inline uint64_t meta_mapped_bytes(pool_t *pool) noexcept nogil:
+    return pool.meta.reserved + pool.meta.reserved // META_UNIT
+
+
+cdef bint meta_open(pool_t *pool) noexcept nogil:
+    """Address space for metadata (see _arena.pxi): 32 times the arena's up to 1 GiB, then 4 times, up to 16 GiB; or as
+    much of it as the OS gives."""
+    cdef uint64_t longest = <uint64_t>META_UNIT << (META_ORDERS - 1)
+    cdef uint64_t size = 4 * pool.span
+    if size > <uint64_t>1 << 34:
+        size = <uint64_t>1 << 34
+    if size < <uint64_t>1 << 30:
+        size = 32 * pool.span
+        if size > <uint64_t>1 << 30:
+            size = <uint64_t>1 << 30
+    while True:
+        pool.meta.reserved = (size + longest - 1) & ~(longest - 1)
+        pool.meta.base = <uint64_t>os_map(meta_mapped_bytes(pool))
+        if pool.meta.base or size <= 2 * pool.span:
+            break
+        size >>= 1
+    pool.meta.orders = <uint8_t *>(pool.meta.base + pool.meta.reserved)
+    pool.meta.used = 1
+    return pool.meta.base != 0
 
 
 cdef pool_t *pool_slot() noexcept nogil:
@@ -292,7 +313,7 @@ cdef void pool_unmap(pool_t *pool) noexcept nogil:
         os_release(pool.descriptors, pool.descriptor_bytes)
         pool.descriptors = NULL
     if pool.meta.base:
-        os_release(<void *>pool.meta.base, pool.meta.reserved)
+        os_release(<void *>pool.meta.base, meta_mapped_bytes(pool))
         pool.meta.base = 0
     if pool.quarantine != NULL:
         os_release(pool.quarantine, pool.quarantine_capacity * sizeof(uint64_t))
@@ -361,9 +382,12 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
 
 
 cdef void records_discard(slab_t *slab) noexcept nogil:
-    """Whole pages of a free granule's records, which read as free ones when they are zero."""
+    """Whole pages of a free granule's records, which read as free ones when they are zero. One page says which of a
+    slab's last blocks were never handed out, when these are so few: it stays."""
     cdef uint64_t first = (<uint64_t>slab.records + page_bytes - 1) & ~(page_bytes - 1)
-    cdef uint64_t end = (<uint64_t>slab.records + meta_bin_bytes(slab.record_bin)) & ~(page_bytes - 1)
+    cdef uint64_t end = (<uint64_t>slab.records + record_bin_bytes(slab.record_bin)) & ~(page_bytes - 1)
+    if slab_records_bytes(slab) < page_bytes:
+        first += page_bytes
     if slab.record_bin and end > first:
         os_discard(<void *>first, end - first)
 

@@ -48,13 +48,12 @@ cdef void gather_publish(thread_t *thread) noexcept nogil:
         remote_publish(slab, thread.gather_word, thread.gather_bits)
 
 
-cdef bint remote_bits_make(pool_t *pool, slab_t *slab) noexcept nogil:
+cdef inline void remote_bits_make(pool_t *pool, slab_t *slab) noexcept nogil:
+    """Every granule has its place behind the descriptors. Until it is needed its pages are not touched."""
+    cdef uint64_t place
     if atomic_load_ptr(<void **>&slab.remote_bits) == NULL:
-        os_lock(&pool.arena_lock)
-        if slab.remote_bits == NULL:
-            atomic_store_ptr(<void **>&slab.remote_bits, meta_alloc(pool, REMOTE_BITS_BYTES))
-        os_unlock(&pool.arena_lock)
-    return slab.remote_bits != NULL
+        place = <uint64_t>(pool.descriptors + pool.granule_count) + granule_of(pool, slab) * REMOTE_BITS_BYTES
+        atomic_cas_ptr(<void **>&slab.remote_bits, NULL, <void *>place)
 
 
 cdef void remote_gather(slab_t *slab, uint32_t index) noexcept nogil:
@@ -103,12 +102,13 @@ cdef void slab_collect(slab_t *slab) noexcept nogil:
 cdef uint64_t bits_drain(slab_t *slab) noexcept nogil:
     """Clears the remote bitmap of a granule that is no slab; how many bits it had."""
     cdef uint64_t count = 0
+    cdef uint64_t *bits = <uint64_t *>atomic_load_ptr(<void **>&slab.remote_bits)
     cdef uint32_t word
-    if slab.remote_bits == NULL:
+    if bits == NULL:
         return 0
     for word in range(REMOTE_BITS_BYTES // 8):
-        if atomic_load_u64(slab.remote_bits + word):
-            count += bits_count(atomic_exchange_u64(slab.remote_bits + word, 0))
+        if atomic_load_u64(bits + word):
+            count += bits_count(atomic_exchange_u64(bits + word, 0))
     return count
 
 

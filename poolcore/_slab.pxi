@@ -100,6 +100,26 @@ cdef inline uint64_t records_bytes(uint64_t stride, uint64_t count, bint is_guar
     return count * (8 if is_guarded else 4) + (not is_guarded and count * stride < GRANULE_BYTES) * sizeof(uint32_t)
 
 
+cdef uint8_t record_bin_of(uint64_t *units) noexcept nogil:
+    """A number for this many units of metadata, which are rounded up: each to 8, then four a doubling."""
+    cdef uint64_t n = units[0]
+    cdef uint32_t high, step
+    if n <= 8:
+        return <uint8_t>n
+    high = bits_highest(n - 1)
+    step = high - 2
+    n = ((n - 1) >> step) + 1
+    units[0] = n << step
+    return <uint8_t>(8 + (high - 3) * 4 + (n - 4))
+
+
+cdef uint64_t record_bin_bytes(uint8_t record_bin) noexcept nogil:
+    cdef uint32_t beyond = record_bin - 9
+    if record_bin <= 8:
+        return record_bin * META_UNIT
+    return <uint64_t>(5 + (beyond & 3)) * META_UNIT << (1 + (beyond >> 2))
+
+
 cdef bint records_make(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil:
     """Records of `size` bytes for what shall be a slab; False: no metadata left, and nothing changed. Under arena_lock.
 
@@ -107,7 +127,7 @@ cdef bint records_make(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil
     it live. So a granule's records serve no other granule, and whatever index was one of an earlier slab is one of
     theirs. Those that are too few are left behind: as they at least double, all of them are shorter than the last.
     """
-    cdef uint64_t had = meta_bin_bytes(slab.record_bin)
+    cdef uint64_t had = record_bin_bytes(slab.record_bin)
     cdef uint64_t units
     cdef uint8_t record_bin
     cdef void *records
@@ -116,8 +136,8 @@ cdef bint records_make(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil
     if size < 2 * had:
         size = 2 * had
     units = (size + META_UNIT - 1) // META_UNIT
-    record_bin = <uint8_t>meta_bin(&units)
-    records = meta_alloc(pool, units * META_UNIT)
+    record_bin = record_bin_of(&units)
+    records = meta_cut(pool, units * META_UNIT)
     if records == NULL:
         return False
     atomic_store_ptr(<void **>&slab.records, records)

@@ -415,9 +415,8 @@ cdef uint64_t entry_extra_bytes(const snapshot_granule_t *entry) noexcept nogil:
 
 
 cdef uint64_t meta_units_of(uint64_t size) noexcept nogil:
-    cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
-    meta_bin(&units)
-    return units
+    """Of a piece, and of what may be skipped to reach a multiple of its length."""
+    return <uint64_t>2 << meta_order(size)
 
 
 cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ranges_t *ranges) noexcept nogil:
@@ -542,9 +541,10 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
             memset(slab, 0, sizeof(slab_t))
     memset(pool.bins, 0, sizeof(pool.bins))
     # Fresh metadata is zeroed, and here none is read by a thread without the lock.
-    memset(<void *>(pool.meta.base + META_UNIT), 0, pool.meta.used - META_UNIT)
+    memset(<void *>pool.meta.base, 0, pool.meta.used * META_UNIT)
+    memset(pool.meta.orders, 0, pool.meta.used)
     memset(pool.meta.free, 0, sizeof(pool.meta.free))
-    pool.meta.used = META_UNIT
+    pool.meta.used = 1
     pool.late_double_frees = 0
 
 

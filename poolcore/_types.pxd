@@ -50,7 +50,7 @@ cdef enum:
     SLOT_COUNT = 6              # heaps that a thread finds through thread-local storage
     BIN_COUNT = 256             # lists of free extents by length
     BIN_WORDS = 4
-    META_BINS = 80              # lists of free metadata by length
+    META_ORDERS = 12            # lengths of pieces of metadata: 64 bytes to 128 KiB
     FRONT_MAX = 32              # blocks on a heap's front below the top one
 
 # One u32 record per block, out of band, in its slab's `records`; a run's stands in its descriptor: see run_record.
@@ -173,12 +173,12 @@ cdef struct slab_t:
     uint8_t size_class
     uint8_t place
     uint8_t flags
-    uint8_t record_bin          # of metadata: how long `records` is
+    uint8_t record_bin          # how long `records` is: see record_bin_of; 0: none
 
     slab_t *next                # in the list of its place or bin
     slab_t *prev
     slab_t *remote_next         # in heap.remote
-    uint64_t *remote_bits       # one bit a block, set by other threads' frees; NULL until the first
+    uint64_t *remote_bits       # one bit a block, set by other threads' frees; NULL until the first such free
     hold_t **holders            # per block, NULL until the first `get`; a run: its hold_t itself
     tag_t *tags                 # per block, NULL until the first tag
     heap_t *heap
@@ -289,11 +289,15 @@ cdef struct pool_config_t:
     int64_t *calls              # the context's counts of threads in calls and in callbacks, or NULL: those of
     int *callback_depth         # threads that a fork left behind are taken back
 
-cdef struct meta_t:             # metadata: a bump allocator with lists of what came back
+# Metadata (see _arena.pxi). Places count units of 64 bytes from `base`; the first unit is none.
+#   every unit in 1 .. used - 1 is a record's, or in one piece: a free one, which is listed, or one that was handed out
+#   no free piece's other half is a free piece
+cdef struct meta_t:
     uint64_t base
-    uint64_t reserved
-    uint64_t used
-    uint32_t free[META_BINS]    # offset / 64 of the first, by size; 0 for none
+    uint64_t reserved           # bytes
+    uint64_t used               # units; those behind it read as zero
+    uint8_t *orders             # by place: order + 1 of the free piece that starts there, 0 where none does
+    uint32_t free[META_ORDERS]  # place of each list's first; 0 for none
 
 cdef struct pool_t:
     # read by the fast paths

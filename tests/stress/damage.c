@@ -139,6 +139,20 @@ static void run_parts(void) {
         if (run[i].kind == ENUM(KIND_RUN_PART))
             run[i].granules = (uint32_t)(full - pool->descriptors);
 }
+static uint32_t free_order(void) {
+    uint32_t order = 1;
+    ENGINE(meta_free)(pool, ENGINE(meta_alloc)(pool, 4096), 4096);
+    while (!pool->meta.free[order])
+        order++;
+    return order;
+}
+static void metadata_listed(void) { pool->meta.free[free_order()]++; }
+static void metadata_joined(void) {
+    uint32_t order = free_order(), place = pool->meta.free[order];
+    ENGINE(meta_unlist)(pool, place, order);
+    ENGINE(meta_list)(pool, place, order - 1);
+    ENGINE(meta_list)(pool, place + (1u << (order - 1)), order - 1);
+}
 static void free_granules(void) { pool->free_granules++; }
 static void backed_granules(void) { pool->backed_granules++; }
 static void bin_mask(void) { pool->bin_mask[3] |= 1; }
@@ -155,6 +169,7 @@ static const struct { const char *name; void (*damage)(void), (*make)(void); } d
     {"owner", owner, plain}, {"place", place, plain}, {"slab_count", slab_count, plain},
     {"current", current_slab, plain}, {"fast", fast, plain}, {"partial_list", partial_list, plain},
     {"empty_mask", empty_mask, plain}, {"empty_list", empty_list, plain}, {"empty_count", empty_count, plain},
+    {"metadata_listed", metadata_listed, plain}, {"metadata_joined", metadata_joined, plain},
     {"top", top, plain}, {"granules_tiled", granules_tiled, plain}, {"extents_joined", extents_joined, plain},
     {"extent_ends", extent_ends, plain}, {"extent_listed", extent_listed, plain}, {"run_record", run_record, plain},
     {"run_shape", run_shape, plain}, {"run_parts", run_parts, plain}, {"free_granules", free_granules, plain},

@@ -30,7 +30,7 @@ CHOSEN = [
     "O4:01/10", "O4:0A0/0", "O2:01A/01", "O4:04AF/40A", "O4:01AX/10A",      # ... and it has a front
     "O2:01TB/0", "O2:01TB/1",
 ]
-IS_ALL = os.environ.get("POOLCORE_INTERLEAVE") == "all"     # every scenario, in two minutes and a half
+IS_ALL = os.environ.get("POOLCORE_INTERLEAVE") == "all"     # every scenario, in about three minutes
 LONG = ["O2:01TB/01"] if IS_ALL else []     # 40 s; its two halves are chosen
 FOUR_CALLS = 1000       # of these scenarios, without IS_ALL
 PARTS = min(4, os.cpu_count() or 1)     # scenarios know nothing of each other: so many explorers at a time

@@ -1,0 +1,46 @@
+"""Metadata that run out, in exhaust.c; and that they do not, whatever a pool served before."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine_build import compile_program
+from poolcore import Pages, Pool
+
+SEED = 20261129
+SIZES = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048]
+
+
+@pytest.fixture(scope="module")
+def exhaust(engine_sources: Path) -> Path:
+    return compile_program(engine_sources, "exhaust", ("-O1", "-DPOOLCORE_ASSERTIONS"))
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + 10))
+def test_what_is_refused_for_want_of_metadata_changes_nothing(seed: int, exhaust: Path) -> None:
+    done = subprocess.run([exhaust, str(seed)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
+    assert done.stdout.count(" refused\n") == 4
+
+
+def fill(pool: Pool, size: int) -> int:
+    """How many tagged Buffers there is room for. All are freed."""
+    buffers = []
+    while (buffer := pool.try_get(size, tag="full")) is not None:
+        buffers.append(buffer)
+    for buffer in buffers:
+        pool.free(buffer)
+    return len(buffers)
+
+
+@pytest.mark.parametrize("order", ["from large to small and back", "from small to large and back"])
+def test_a_pool_has_as_much_room_for_a_size_as_a_new_one_whatever_it_served(order: str) -> None:
+    down = SIZES if order.startswith("from small") else SIZES[::-1]
+    with Pool(memory=Pages(reserve=1 << 20)) as pool:
+        for size in down + down[::-1]:
+            with Pool(memory=Pages(reserve=1 << 20)) as new:
+                assert fill(pool, size) == fill(new, size) > 0, size
+            pool.check()
