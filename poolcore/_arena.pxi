@@ -1,12 +1,13 @@
 # ---- Metadata: records, holders, tags -----------------------------------------------------------
-# A buddy allocator: pieces of 2^order units of 64 bytes at multiples of their length, each new one cut from the free or
-# from what was never used. A piece that comes back joins its other half, if that is free. Records do not come back, and
-# follow each other as closely as they may: at multiples of powers of two those of many slabs share few sets of the
-# caches, and the malloc traces take 1.2 times as long.
+# From the end downwards records, which do not come back (see records_make). They follow each other as closely as they
+# may: at multiples of powers of two those of many slabs share few sets of the caches, and the malloc traces take 1.2
+# times as long. From the start upwards a buddy allocator: pieces of 2^order units of 64 bytes at multiples of their
+# length, each new one cut from the free or from what was never used; one that comes back joins its other half, if that
+# is free. Under arena_lock.
 #
-# A granule has holders, tags, and the records of several slabs (see records_make): together at most 3.5 times its own
-# length. 4 times the arena is enough for all of it if pieces lie well, and 32 times for what lies badly.
-# Under arena_lock.
+# With 5 times the arena's length metadata do not run out. A granule's records are together shorter than it. It has two
+# pieces at most, for holders and tags, and neither is longer than 2 granules: of the places of that length, two for
+# each granule and one more, there is always one that no piece lies in.
 
 cdef inline uint32_t *meta_links(pool_t *pool, uint64_t place) noexcept nogil:
     """Of a free piece: unit of the next in its list and of the one before, 0 for none."""
@@ -53,21 +54,25 @@ cdef void meta_give(pool_t *pool, uint64_t place, uint32_t order) noexcept nogil
 cdef void *meta_alloc(pool_t *pool, uint64_t size) noexcept nogil:
     """Zeroed; NULL: there is no more."""
     cdef uint32_t order = meta_order(size)
-    cdef uint32_t found = order
+    cdef uint32_t found
     cdef uint64_t units = <uint64_t>1 << order
-    cdef uint64_t place
-    while found < META_ORDERS and pool.meta.free[found] == 0:
-        found += 1
-    if found == META_ORDERS:
-        while pool.meta.used & (units - 1):
-            place = pool.meta.used
-            pool.meta.used += place & (~place + 1)
-            meta_give(pool, place, bits_lowest(place))
+    cdef uint64_t place, skipped
+    while True:
+        found = order
+        while found < META_ORDERS and pool.meta.free[found] == 0:
+            found += 1
         place = pool.meta.used
-        if (place + units) * META_UNIT > pool.meta.reserved:
+        skipped = place & (~place + 1) if place & (units - 1) else 0
+        if found < META_ORDERS:
+            break
+        if place + (skipped if skipped else units) > pool.meta.records:
             return NULL
-        pool.meta.used = place + units
-        return meta_links(pool, place)      # fresh, as the OS gave it
+        if skipped == 0:
+            pool.meta.used += units
+            return meta_links(pool, place)      # fresh, as the OS gave it
+        # What is skipped to reach a multiple of the length may make a free piece of that length whole.
+        pool.meta.used += skipped
+        meta_give(pool, place, bits_lowest(skipped))
     place = pool.meta.free[found]
     meta_unlist(pool, place, found)
     while found > order:
@@ -77,14 +82,12 @@ cdef void *meta_alloc(pool_t *pool, uint64_t size) noexcept nogil:
     return meta_links(pool, place)
 
 
-cdef void *meta_cut(pool_t *pool, uint64_t size) noexcept nogil:
-    """The same for what does not come back, at any unit."""
-    cdef uint64_t place = pool.meta.used
-    cdef uint64_t units = (size + META_UNIT - 1) // META_UNIT
-    if (place + units) * META_UNIT > pool.meta.reserved:
-        return meta_alloc(pool, size)
-    pool.meta.used += units
-    return meta_links(pool, place)
+cdef void *meta_cut(pool_t *pool, uint64_t units) noexcept nogil:
+    """The same for records."""
+    if pool.meta.records < pool.meta.used + units:
+        return NULL
+    pool.meta.records -= units
+    return meta_links(pool, pool.meta.records)
 
 
 cdef void meta_free(pool_t *pool, void *was, uint64_t size) noexcept nogil:

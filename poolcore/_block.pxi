@@ -101,15 +101,15 @@ cdef bint tags_make(pool_t *pool, slab_t *slab) noexcept nogil:
         return True
     os_lock(&pool.arena_lock)
     slab.tags = <tag_t *>meta_alloc(pool, <uint64_t>slab.block_count * sizeof(tag_t))
+    if slab.tags != NULL:
+        slab.flags |= FLAG_TAGGED
     os_unlock(&pool.arena_lock)
     if slab.tags == NULL:
         return False
     # From now on every block of the slab goes the slow way, which keeps the tags.
-    if slab.kind == KIND_SLAB:
-        front_spill(slab.heap)
-        if slab.heap.fast[slab.size_class] == slab:
-            slab.heap.fast[slab.size_class] = &slab_none
-    slab.flags |= FLAG_TAGGED
+    front_spill(slab.heap)
+    if slab.heap.fast[slab.size_class] == slab:
+        slab.heap.fast[slab.size_class] = &slab_none
     slab.owner = NULL
     return True
 
@@ -142,15 +142,17 @@ cdef inline uint32_t class_for(pool_t *pool, uint64_t size, uint64_t alignment) 
 
 
 cdef uint64_t block_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignment, uint32_t state,
-                         slab_t **taken, uint32_t *index) noexcept nogil:
-    """A block whose record is `state` with its size, or 0. By the heap's owner; may let the heap lock go."""
+                         bint is_tagged, bint is_held, slab_t **taken, uint32_t *index) noexcept nogil:
+    """A block whose record is `state` with its size, and room for its tag and its Buffer, if it shall have them; or 0.
+    By the heap's owner; may let the heap lock go."""
     cdef uint32_t size_class = class_for(pool, size, alignment)
     cdef slab_t *slab
     cdef uint64_t address
     cdef uint32_t was
     cdef bint is_clean
+    cdef bint was_short = False
     if size_class == pool.class_count:
-        slab = run_take(pool, heap, size, alignment, state)
+        slab = run_take(pool, heap, size, alignment, state, is_tagged)
         taken[0] = slab
         index[0] = 0
         if slab == NULL:
@@ -166,6 +168,13 @@ cdef uint64_t block_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t ali
             slab = heap_refill(pool, heap, size_class)
             if slab == NULL:
                 return 0
+        if is_tagged and not tags_make(pool, slab) or is_held and not holders_make(pool, slab):
+            if was_short:
+                return 0
+            was_short = True
+            heap_release_empty(pool, heap, True)
+            pool_reclaim(pool)
+            continue
         taken[0] = slab
         index[0] = slab.head
         was = slab.records[index[0]]
@@ -194,25 +203,14 @@ cdef inline bint is_bad_alignment(pool_t *pool, uint64_t alignment) noexcept nog
     return alignment & (alignment - 1) != 0 or alignment > pool.span >> 1
 
 
-cdef bint hold_make(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size,
-                    hold_t *hold) noexcept nogil:
-    if not holders_make(pool, slab):
-        return False
+cdef void hold_make(slab_t *slab, uint32_t index, uint64_t address, uint64_t size, hold_t *hold) noexcept nogil:
+    """The slab has holders."""
     hold.slab = slab
     hold.address = address
     hold.size = size
     hold.index = index
     hold.views = 0
     holder_place(slab, index)[0] = hold
-    return True
-
-
-cdef inline bint block_own(pool_t *pool, slab_t *slab, uint32_t index, uint64_t address, uint64_t size, uint32_t tag,
-                           hold_t *hold) noexcept nogil:
-    """Gives a block its Buffer, and room for its tag. False: no metadata left, and the block is nobody's."""
-    if tag and not tags_make(pool, slab):
-        return False
-    return hold == NULL or hold_make(pool, slab, index, address, size, hold)
 
 
 cdef uint64_t alloc_any(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag, hold_t *hold,
@@ -259,10 +257,9 @@ cdef uint64_t alloc_unlocked(pool_t *pool, uint64_t size, uint64_t alignment, in
             gather_publish(thread)
         # Until all about it stands, no free of its address takes it: a stale one, which C may throw at any time,
         # would give back a run that is still being described.
-        address = block_take(pool, heap, size, alignment, RECORD_QUARANTINED, &slab, &index)
-        if address and not block_own(pool, slab, index, address, size, tag, hold):
-            block_release(pool, slab, index)
-            address = 0
+        address = block_take(pool, heap, size, alignment, RECORD_QUARANTINED, tag != 0, hold != NULL, &slab, &index)
+        if address and hold != NULL:
+            hold_make(slab, index, address, size, hold)
         if address and slab.tags != NULL:
             slab.tags[index].tag = tag
         if address and flags & ALLOC_ZERO:
@@ -353,11 +350,9 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
             pool.pending_blocks += 1
             pool.pending_bytes += size
             address = block_take(pool, heap, size, alignment, RECORD_LIVE if hold == NULL else RECORD_HELD,
-                                 &slab, &index)
-            if address and not block_own(pool, slab, index, address, size, tag, hold):
-                block_close(pool, slab, index)
-                block_release(pool, slab, index)
-                address = 0
+                                 tag != 0 or pool.config.events_capacity > 0, hold != NULL, &slab, &index)
+            if address and hold != NULL:
+                hold_make(slab, index, address, size, hold)
             pool.pending_blocks -= 1
             pool.pending_bytes -= size
             if address:
@@ -375,7 +370,7 @@ cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int 
         locked_peak(pool)
         block_fill(pool, slab, index, size, flags)
         event_add(pool, EVENT_ALLOC, 0, address, size, tag)
-        if (tag or slab.tags != NULL or pool.config.events_capacity) and tags_make(pool, slab):
+        if slab.tags != NULL:
             slab.tags[index].tag = tag
             slab.tags[index].sequence = pool.sequence
             slab.tags[index].freed = 0
@@ -692,7 +687,7 @@ cdef int hold_adopt(pool_t *pool, hold_t *hold, uint64_t address) noexcept nogil
         record = atomic_load_u32(place)
         if record & RECORD_LIVE and is_still(slab, kind, index, address) and holders_make(pool, slab):
             if atomic_cas_u32(place, record, RECORD_HELD | (record & RECORD_SIZE)):
-                hold_make(pool, slab, index, address, block_size(slab, record), hold)
+                hold_make(slab, index, address, block_size(slab, record), hold)
                 answer = 0
     if pool.is_locked:
         os_unlock(&pool.heap_lock)

@@ -110,10 +110,12 @@ cdef bint arena_open(pool_t *pool, const char **why) noexcept nogil:
         why[0] = "more than 2^31 slabs of 64 KiB"
         return False
     pool.commit_step = HUGE_GRANULES if pool.config.huge == HUGE_ALWAYS else 4
-    pool.descriptor_bytes = pool.granule_count * (sizeof(slab_t) + REMOTE_BITS_BYTES)
+    pool.descriptor_bytes = pool.granule_count * sizeof(slab_t)
+    if not pool.is_locked:
+        pool.descriptor_bytes += pool.granule_count * REMOTE_BITS_BYTES
     pool.descriptors = <slab_t *>os_map(pool.descriptor_bytes)
     if pool.descriptors == NULL or not meta_open(pool):
-        why[0] = "the OS refused memory for descriptors"
+        why[0] = "the OS refused memory for descriptors and metadata"
         return False
     return True
 
@@ -123,25 +125,28 @@ cdef inline uint64_t meta_mapped_bytes(pool_t *pool) noexcept nogil:
 
 
 cdef bint meta_open(pool_t *pool) noexcept nogil:
-    """Address space for metadata (see _arena.pxi): 32 times the arena's up to 1 GiB, then 4 times, up to 16 GiB; or as
-    much of it as the OS gives."""
+    """Address space for metadata: as much as they can ever need (see _arena.pxi), up to 16 GiB. When the OS refuses,
+    half of it, and half again, down to a sixteenth of the arena's length: that does for blocks of 256 bytes."""
     cdef uint64_t longest = <uint64_t>META_UNIT << (META_ORDERS - 1)
-    cdef uint64_t size = 4 * pool.span
+    cdef uint64_t size = 5 * pool.span + 2 * longest
     if size > <uint64_t>1 << 34:
         size = <uint64_t>1 << 34
-    if size < <uint64_t>1 << 30:
-        size = 32 * pool.span
-        if size > <uint64_t>1 << 30:
-            size = <uint64_t>1 << 30
     while True:
         pool.meta.reserved = (size + longest - 1) & ~(longest - 1)
         pool.meta.base = <uint64_t>os_map(meta_mapped_bytes(pool))
-        if pool.meta.base or size <= 2 * pool.span:
+        if pool.meta.base or size <= pool.span >> 4:
             break
         size >>= 1
     pool.meta.orders = <uint8_t *>(pool.meta.base + pool.meta.reserved)
-    pool.meta.used = 1
+    meta_clear(pool)
     return pool.meta.base != 0
+
+
+cdef void meta_clear(pool_t *pool) noexcept nogil:
+    """Nothing is handed out."""
+    memset(pool.meta.free, 0, sizeof(pool.meta.free))
+    pool.meta.used = 1
+    pool.meta.records = pool.meta.reserved // META_UNIT
 
 
 cdef pool_t *pool_slot() noexcept nogil:

@@ -197,7 +197,7 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
             if state == RECORD_HELD:
                 hold_kill(slab, index)
                 if to_hold != NULL:
-                    hold_make(pool, slab, index, address, size, to_hold)
+                    hold_make(slab, index, address, size, to_hold)
                 else:
                     place = record_at(slab, index)
                     record_store(place, RECORD_LIVE | (record_load(place) & RECORD_SIZE))

@@ -98,7 +98,8 @@ cdef bint is_in_former_run(pool_t *pool, uint64_t granule) noexcept nogil:
     return False
 
 
-cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignment, uint32_t record) noexcept nogil:
+cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignment, uint32_t record,
+                      bint is_tagged) noexcept nogil:
     """A run whose block has at least `size` bytes, or NULL. May let the heap lock go."""
     cdef bint is_guarded = False
     cdef uint64_t need = size + red_zone_bytes(pool)
@@ -106,6 +107,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     cdef int64_t first
     cdef slab_t *slab
     cdef bint is_backed
+    cdef tag_t *tags = NULL
     cdef int attempt
     if pool.config.guard_every:
         pool.guard_count += 1
@@ -123,9 +125,12 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
         alignment = pool.granule_bytes
     for attempt in range(2):
         os_lock(&pool.arena_lock)
-        first = arena_take(pool, count, alignment)
+        if is_tagged:
+            tags = <tag_t *>meta_alloc(pool, sizeof(tag_t))
+        first = -1 if is_tagged and tags == NULL else arena_take(pool, count, alignment)
         if first >= 0:
             break
+        meta_free(pool, tags, sizeof(tag_t))
         os_unlock(&pool.arena_lock)
         if attempt or heap == NULL:
             return NULL
@@ -145,9 +150,13 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
         os_lock(&pool.arena_lock)
     else:
         is_backed = arena_back_pages(pool, first, count, KIND_RUN_PART)
+        if is_backed and pool.config.is_filled:
+            # What lies before and behind the block may be trimmed blocks' memory, which lost its pattern.
+            memset(<void *>granule_address(pool, first), pool.config.fill_free, count << pool.granule_shift)
         if is_backed and is_guarded:
             is_backed = os_protect(<void *>(granule_address(pool, first + count) - page_bytes), page_bytes)
     if not is_backed:
+        meta_free(pool, tags, sizeof(tag_t))
         arena_give(pool, first, count)
         os_unlock(&pool.arena_lock)
         return NULL
@@ -156,7 +165,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     slab.granules = <uint32_t>count
     slab.total = size
     slab.holders = NULL
-    slab.tags = NULL
+    slab.tags = tags
     slab.block_count = 1
     slab.carved = 1
     slab.was = KIND_NONE

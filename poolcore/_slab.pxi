@@ -137,7 +137,7 @@ cdef bint records_make(pool_t *pool, slab_t *slab, uint64_t size) noexcept nogil
         size = 2 * had
     units = (size + META_UNIT - 1) // META_UNIT
     record_bin = record_bin_of(&units)
-    records = meta_cut(pool, units * META_UNIT)
+    records = meta_cut(pool, units)
     if records == NULL:
         return False
     atomic_store_ptr(<void **>&slab.records, records)

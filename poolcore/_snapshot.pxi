@@ -414,11 +414,6 @@ cdef uint64_t entry_extra_bytes(const snapshot_granule_t *entry) noexcept nogil:
     return (size + 7) & ~<uint64_t>7
 
 
-cdef uint64_t meta_units_of(uint64_t size) noexcept nogil:
-    """Of a piece, and of what may be skipped to reach a multiple of its length."""
-    return <uint64_t>2 << meta_order(size)
-
-
 cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ranges_t *ranges) noexcept nogil:
     """Goes through the granules of a snapshot without fault: what is wrong, or NULL and what it has mapped."""
     cdef const snapshot_t *head = <const snapshot_t *>data
@@ -426,7 +421,9 @@ cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ra
     cdef const char *place = data + sizeof(snapshot_t)
     cdef const char *end = data + size - 8 - head.quarantine_count * sizeof(uint64_t)
     cdef uint64_t next_granule = 0
-    cdef uint64_t meta_units = 1
+    # While no piece comes back, what is skipped for those that follow is less than the longest.
+    cdef uint64_t meta_units = <uint64_t>1 << (META_ORDERS - 1)
+    cdef uint64_t units
     ranges.count = 0
     ranges.end = 0
     while place < end:
@@ -441,11 +438,13 @@ cdef const char *snapshot_read(pool_t *pool, const char *data, uint64_t size, ra
             return "a damaged snapshot"
         next_granule = entry.granule + 1
         place += entry_extra_bytes(entry)
-        # As records_make, with one for the rest, and tags_make will ask for it.
         if entry.has_records:
-            meta_units += meta_units_of((<uint64_t>entry.block_count + 1) * (8 if entry.flags & FLAG_GUARDED else 4))
+            units = (records_bytes(entry.block_bytes, entry.block_count, entry.flags & FLAG_GUARDED)
+                     + META_UNIT - 1) // META_UNIT
+            record_bin_of(&units)
+            meta_units += units
         if entry.has_tags:
-            meta_units += meta_units_of(<uint64_t>entry.block_count * sizeof(tag_t))
+            meta_units += <uint64_t>1 << meta_order(<uint64_t>entry.block_count * sizeof(tag_t))
     if meta_units * META_UNIT > pool.meta.reserved:
         return "no memory"
     return NULL
@@ -542,9 +541,9 @@ cdef void space_forget(pool_t *pool) noexcept nogil:
     memset(pool.bins, 0, sizeof(pool.bins))
     # Fresh metadata is zeroed, and here none is read by a thread without the lock.
     memset(<void *>pool.meta.base, 0, pool.meta.used * META_UNIT)
+    memset(meta_links(pool, pool.meta.records), 0, pool.meta.reserved - pool.meta.records * META_UNIT)
     memset(pool.meta.orders, 0, pool.meta.used)
-    memset(pool.meta.free, 0, sizeof(pool.meta.free))
-    pool.meta.used = 1
+    meta_clear(pool)
     pool.late_double_frees = 0
 
 

@@ -290,12 +290,15 @@ cdef struct pool_config_t:
     int *callback_depth         # threads that a fork left behind are taken back
 
 # Metadata (see _arena.pxi). Places count units of 64 bytes from `base`; the first unit is none.
-#   every unit in 1 .. used - 1 is a record's, or in one piece: a free one, which is listed, or one that was handed out
-#   no free piece's other half is a free piece
+#   1 .. used - 1            pieces: free ones, which are listed, and those that were handed out
+#   used .. records - 1      never used: reads as zero
+#   records .. the end       records
+#   a free piece's other half is handed out, in parts handed out, or was never used
 cdef struct meta_t:
     uint64_t base
-    uint64_t reserved           # bytes
-    uint64_t used               # units; those behind it read as zero
+    uint64_t reserved           # bytes, a multiple of the longest piece
+    uint64_t used
+    uint64_t records
     uint8_t *orders             # by place: order + 1 of the free piece that starts there, 0 where none does
     uint32_t free[META_ORDERS]  # place of each list's first; 0 for none
 

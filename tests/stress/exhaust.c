@@ -1,10 +1,10 @@
-/* A pool whose metadata run out again and again: what is refused changes nothing.
+/* Pools whose metadata run out: what is refused changes nothing.
  *
  *     exhaust SEED
  *
- * Pools of every kind, with address space for a few KiB of metadata, serve random requests, tagged or held or neither.
- * Each block that was had keeps its size and its bytes until its free, which is LIVE; the invariants hold throughout; and
- * with metadata again, each pool serves every size. Prints how many requests were refused. */
+ * Pools of each kind, with room for a few KiB of metadata, serve random requests, tagged or held or neither. Each block
+ * that was had keeps its size, tag and bytes until its free, which is LIVE; the invariants hold throughout; what was
+ * refused is not counted as granted; nothing is lost; and with metadata again each pool serves every size. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +13,16 @@
 
 #include "engine.h"
 
-enum { LIVE_MAX = 2000, CALLS = 20000, RUN = 100000 };
+enum { LIVE_MAX = 2000, ROUNDS = 8, CALLS = 2500, RUN = 100000 };
+enum { BUFFER_BYTES = 1 << 20 };
 
 static const char *kind;
 static uint64_t state;
 static pool_t *pool;
 static struct { uint64_t address, size; hold_t *hold; } live[LIVE_MAX];
 static hold_t holds[LIVE_MAX];
-static int live_count;
-static uint64_t granted, refused;
+static int live_count, has_memory;
+static uint64_t granted, refused, limit;      /* metadata end there, in units */
 
 static uint64_t draw(uint64_t below) {
     state = state * 6364136223846793005u + 1442695040888963407u;
@@ -62,9 +63,10 @@ static void allocate(void) {
     if (hold && (hold->address != address || hold->size != size))
         fail("a Buffer has another", "address or size");
     ENGINE(pool_block_at)(pool, address, &found);
-    if (found.tag != tag)
+    if (found.tag != tag || found.freed)
         fail("a block has another", "tag");
-    memset((void *)address, (int)(address >> 4), size);
+    if (has_memory)
+        memset((void *)address, (int)(address >> 4), size);
     live[live_count].address = address;
     live[live_count].size = size;
     live[live_count++].hold = hold;
@@ -87,7 +89,7 @@ static void give_back(void) {
     }
     if (ENGINE(pool_size_of)(pool, live[which].address) != live[which].size)
         fail("a block has another", "size");
-    for (uint64_t i = 0; i < live[which].size; i++)
+    for (uint64_t i = 0; has_memory && i < live[which].size; i++)
         if (((uint8_t *)live[which].address)[i] != (uint8_t)(live[which].address >> 4))
             fail("a block was", "written to");
     verdict = live[which].hold && draw(2) ? ENGINE(pool_free_held)(pool, live[which].hold, 0)
@@ -99,55 +101,53 @@ static void give_back(void) {
     live_count--;
 }
 
-/* With no block live and no slab left, all metadata are free but for the records that granules keep, and those that
- * they left behind, which are together fewer. */
+/* With no block live and no slab left, every piece is free. */
 static void look_at_the_rest(void) {
-    uint64_t kept = 1, freed = 0;
+    pool_stats_t stats;
+    uint64_t freed = 0;
     ENGINE(quarantine_drain)(pool, 0, 0);
     ENGINE(pool_trim)(pool);
+    if (pool->corrupt_blocks)
+        fail("a block was called", "corrupt");
     if (pool->free_granules != pool->top)
         fail("a granule is", "not given back");
-    for (uint64_t i = 0; i < pool->granule_count; i++)
-        kept += ENGINE(record_bin_bytes)(pool->descriptors[i].record_bin) / 64 * 2;
     for (uint32_t order = 0; order < ENUM(META_ORDERS); order++)
-        for (uint64_t place = pool->meta.free[order]; place; place = *(uint32_t *)(pool->meta.base + place * 64))
+        for (uint64_t place = pool->meta.free[order]; place; place = *ENGINE(meta_links)(pool, place))
             freed += (uint64_t)1 << order;
-    if (pool->meta.used - freed > kept)
+    if (pool->meta.used - freed != 1)
         fail("metadata are", "lost");
+    ENGINE(pool_stats)(pool, &stats);
+    if (stats.total_allocs != granted || stats.live_blocks || stats.corrupt_blocks)
+        fail("the counts are", "wrong");
 }
 
-static void exhaust(const char *name, const pool_config_t *config) {
+static void serve(const pool_config_t *config) {
     const char *why = "";
-    uint64_t reserved;
-    kind = name;
-    refused = granted = 0;
+    uint64_t end;
     pool = ENGINE(pool_open)(config, &why);
     if (!pool)
         fail("not opened:", why);
-    reserved = pool->meta.reserved;
-    for (int round = 0; round < 8; round++) {
-        pool->meta.reserved = pool->meta.used * 64 + draw(8192);
-        for (int i = 0; i < CALLS / 8; i++) {
-            if (draw(100) < (i / 400 % 2 ? 40u : 60u))
-                allocate();
-            else
-                give_back();
-            if (i % 250 == 0)
-                look();
-            if (draw(1000) == 0)
-                ENGINE(pool_trim)(pool);
-        }
+    end = pool->meta.records;
+    limit = pool->meta.records = 16 + draw(1024);
+    granted = 0;
+    for (int i = 0; i < CALLS; i++) {
+        if (draw(100) < (i / 400 % 2 ? 40u : 60u))
+            allocate();
+        else
+            give_back();
+        if (i % 250 == 0)
+            look();
+        if (draw(1000) == 0)
+            ENGINE(pool_trim)(pool);
     }
     while (live_count)
         give_back();
     look();
     look_at_the_rest();
-    printf("%s pool: %lu granted, %lu refused\n", name, granted, refused);
-    if (!granted || !refused)
-        fail("nothing was", granted ? "refused" : "granted");
-    pool->meta.reserved = reserved;
-    for (uint64_t size = 16; size <= 2 * RUN; size += size / 4 & ~7ull ? size / 4 & ~7ull : 16) {
-        uint64_t address = ENGINE(pool_alloc)(pool, size);
+    pool->meta.used = limit;
+    pool->meta.records = end;
+    for (uint64_t size = 16; size <= 2 * RUN; size += size < 128 ? 16 : size / 4) {
+        uint64_t address = ENGINE(pool_alloc_ex)(pool, size, 0, 0, 1, NULL);
         if (!address || ENGINE(pool_free)(pool, address) != ENUM(VERDICT_LIVE))
             fail("refused although there are metadata", "again");
     }
@@ -155,20 +155,41 @@ static void exhaust(const char *name, const pool_config_t *config) {
     ENGINE(pool_close)(pool);
 }
 
+static void exhaust(const char *name, pool_config_t config) {
+    uint64_t all = 0;
+    kind = name;
+    refused = 0;
+    has_memory = config.backing != ENUM(BACKING_SPACE);
+    for (int round = 0; round < ROUNDS; round++) {
+        serve(&config);
+        all += granted;
+    }
+    printf("%s pool: %lu granted, %lu refused\n", name, all, refused);
+    if (!all || !refused)
+        fail("nothing was", all ? "refused" : "granted");
+}
+
+static int answer_map(void *context, uint64_t address, uint64_t size) { return 0; }
+
 int main(int argc, char **argv) {
-    pool_config_t plain = {0}, limited, quarantined, guarded;
+    static uint8_t memory[BUFFER_BYTES];
+    pool_config_t plain = {0}, other;
     plain.limit_bytes = plain.limit_blocks = UINT64_MAX;
     plain.reserve_bytes = 64 << 20;
-    limited = quarantined = guarded = plain;
-    limited.limit_blocks = 1 << 20;
-    quarantined.quarantine_blocks = 50;
-    guarded.guard_every = 3;
     state = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     printf("seed %lu\n", state);
-    exhaust("a plain", &plain);
-    exhaust("a limited", &limited);
-    exhaust("a quarantined", &quarantined);
-    exhaust("a guarded", &guarded);
+    exhaust("plain", plain);
+    other = plain, other.limit_blocks = 1 << 20, exhaust("limited", other);
+    other = plain, other.class_count = 1, other.class_bytes[0] = 64, exhaust("one-class", other);
+    other = plain, other.backing = ENUM(BACKING_BUFFER), other.base = (uint64_t)memory, other.size = sizeof memory,
+        exhaust("buffer", other);
+    other = plain, other.backing = ENUM(BACKING_SPACE), other.base = 1ull << 40, other.size = 1 << 26,
+        other.on_map = other.on_unmap = answer_map, exhaust("address-space", other);
+    other = plain, other.quarantine_blocks = 50, exhaust("quarantined", other);
+    other = plain, other.events_capacity = 100, exhaust("events", other);
+    other = plain, other.is_filled = 1, other.fill_alloc = 0xAA, other.fill_free = 0xDD, exhaust("filled", other);
+    other.guard_every = 3, exhaust("filled and guarded", other);
+    other = plain, other.guard_every = 2, exhaust("guarded", other);
     fflush(stdout);
     _exit(0);
 }
