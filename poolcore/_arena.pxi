@@ -5,9 +5,9 @@
 # length, each new one cut from the free or from what was never used; one that comes back joins its other half, if that
 # is free. Under arena_lock.
 #
-# With 5 times the arena's length metadata do not run out. A granule's records are together shorter than it. It has two
-# pieces at most, for holders and tags, and neither is longer than 2 granules: of the places of that length, two for
-# each granule and one more, there is always one that no piece lies in.
+# With 5 times the arena's length (see meta_open) metadata do not run out. A granule's records are together shorter than
+# it. It has two pieces at most, for holders and tags, and neither is longer than 2 granules: of the places of that
+# length, two for each granule and one more, there is always one that no piece lies in.
 
 cdef inline uint32_t *meta_links(pool_t *pool, uint64_t place) noexcept nogil:
     """Of a free piece: unit of the next in its list and of the one before, 0 for none."""

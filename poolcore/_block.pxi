@@ -185,7 +185,10 @@ cdef uint64_t block_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t ali
                 slab.base + <uint64_t>(index[0] + 1) * slab.block_bytes - page_bytes - address)
             record_store(slab.records + index[0], RECORD_QUARANTINED)
             if not guarded_open(pool, slab, index[0]):
+                # It was not handed out, and is not counted.
                 slab_return(slab, index[0])
+                record_store(slab.records + index[0], slab.records[index[0]] | was & RECORD_VIRGIN)
+                heap.retired_total -= 1
                 return 0
             record_store(slab.records + index[0], state | <uint32_t>size)
         if pool.config.is_filled and has_memory(pool) and not was & RECORD_VIRGIN and not slab.flags & FLAG_GUARDED:
@@ -194,6 +197,7 @@ cdef uint64_t block_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t ali
                 # Written to after its free: it never serves again, and the request gets another.
                 record_store(slab.records + index[0], RECORD_QUARANTINED)
                 pool.corrupt_blocks += 1
+                heap.retired_total -= 1
                 event_add(pool, EVENT_CORRUPT, VERDICT_CORRUPT, address, size, 0)
                 continue
         return address

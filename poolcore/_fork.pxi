@@ -67,6 +67,8 @@ cdef void pool_calm(pool_t *pool) noexcept nogil:
         slab = granule_at(pool, granule)
         count = slab.granules if slab.kind in (KIND_RUN, KIND_FREE, KIND_TAKEN) and slab.granules else 1
         if slab.kind == KIND_TAKEN:
+            meta_free(pool, slab.tags, sizeof(tag_t))
+            slab.tags = NULL
             arena_give(pool, granule, count)
         granule += count
 

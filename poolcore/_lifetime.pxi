@@ -126,7 +126,7 @@ cdef inline uint64_t meta_mapped_bytes(pool_t *pool) noexcept nogil:
 
 cdef bint meta_open(pool_t *pool) noexcept nogil:
     """Address space for metadata: as much as they can ever need (see _arena.pxi), up to 16 GiB. When the OS refuses,
-    half of it, and half again, down to a sixteenth of the arena's length: that does for blocks of 256 bytes."""
+    half of it, and half again, but at least a sixteenth of the arena's length: that does for blocks of 256 bytes."""
     cdef uint64_t longest = <uint64_t>META_UNIT << (META_ORDERS - 1)
     cdef uint64_t size = 5 * pool.span + 2 * longest
     if size > <uint64_t>1 << 34:

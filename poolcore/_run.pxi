@@ -139,6 +139,7 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     if first < 0:
         return NULL
     slab = granule_at(pool, first)
+    slab.tags = tags            # at once: should a fork leave this thread behind, pool_calm gives them back
     if pool.config.backing == BACKING_SPACE:
         os_unlock(&pool.arena_lock)
         if is_guarded:
@@ -150,13 +151,14 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
         os_lock(&pool.arena_lock)
     else:
         is_backed = arena_back_pages(pool, first, count, KIND_RUN_PART)
-        if is_backed and pool.config.is_filled:
+        if is_backed and is_guarded and pool.config.is_filled:
             # What lies before and behind the block may be trimmed blocks' memory, which lost its pattern.
             memset(<void *>granule_address(pool, first), pool.config.fill_free, count << pool.granule_shift)
         if is_backed and is_guarded:
             is_backed = os_protect(<void *>(granule_address(pool, first + count) - page_bytes), page_bytes)
     if not is_backed:
         meta_free(pool, tags, sizeof(tag_t))
+        slab.tags = NULL
         arena_give(pool, first, count)
         os_unlock(&pool.arena_lock)
         return NULL
@@ -165,7 +167,6 @@ cdef slab_t *run_take(pool_t *pool, heap_t *heap, uint64_t size, uint64_t alignm
     slab.granules = <uint32_t>count
     slab.total = size
     slab.holders = NULL
-    slab.tags = tags
     slab.block_count = 1
     slab.carved = 1
     slab.was = KIND_NONE

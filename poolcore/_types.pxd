@@ -209,7 +209,7 @@ cdef struct heap_t:
     uint64_t empty_mask[2]      # classes whose empty list is not
     uint32_t empty_count
     uint32_t slab_count
-    uint64_t retired_total      # sum of `total` over slabs that were given back or formatted anew
+    uint64_t retired_total      # sum of `total` over former slabs, less what was taken but not granted
     thread_t *thread            # NULL while abandoned
     heap_t *next_in_pool
     heap_t *next_in_thread
@@ -293,7 +293,7 @@ cdef struct pool_config_t:
 #   1 .. used - 1            pieces: free ones, which are listed, and those that were handed out
 #   used .. records - 1      never used: reads as zero
 #   records .. the end       records
-#   a free piece's other half is handed out, in parts handed out, or was never used
+#   the other half of a free piece, which the longest have not, is not free as a whole
 cdef struct meta_t:
     uint64_t base
     uint64_t reserved           # bytes, a multiple of the longest piece
