@@ -396,7 +396,7 @@ cdef void hold_kill(slab_t *slab, uint32_t index) noexcept nogil:
 
 cdef int free_unlocked(pool_t *pool, uint64_t address, int flags) noexcept nogil:
     """A free that the fast path did not take, in a pool without a lock. Takes no lock for a slab block, except
-    when a slab is given back."""
+    when another thread's slab has no bitmap yet or a slab is given back."""
     cdef slab_t *slab
     cdef uint32_t index, record, state
     cdef uint32_t *place

@@ -53,7 +53,10 @@ cdef inline void remote_bits_make(pool_t *pool, slab_t *slab) noexcept nogil:
     cdef uint64_t place
     if atomic_load_ptr(<void **>&slab.remote_bits) == NULL:
         place = <uint64_t>(pool.descriptors + pool.granule_count) + granule_of(pool, slab) * REMOTE_BITS_BYTES
-        atomic_cas_ptr(<void **>&slab.remote_bits, NULL, <void *>place)
+        os_lock(&pool.arena_lock)       # stored once, so that others need not be careful when they read it
+        if slab.remote_bits == NULL:
+            atomic_store_ptr(<void **>&slab.remote_bits, <void *>place)
+        os_unlock(&pool.arena_lock)
 
 
 cdef void remote_gather(slab_t *slab, uint32_t index) noexcept nogil:
@@ -137,9 +140,9 @@ cdef void heap_collect(heap_t *heap) noexcept nogil:
         slab = rest
         rest = slab.remote_next
         atomic_exchange_u32(&slab.remote_queued, 0)
-        if slab.kind != KIND_SLAB:
+        if atomic_load_u8(&slab.kind) != KIND_SLAB:
             late_add(heap, late_bits_take(heap.pool, slab))
-        elif slab.heap == heap:
+        elif atomic_load_ptr(<void **>&slab.heap) == heap:
             slab_collect(slab)
         else:
             # Queued by a racing double free while it was this heap's; its owner must still hear of it.
