@@ -9,7 +9,7 @@ Doors find the machine, read arguments, call, and turn what comes back into obje
 * Locks, outermost first: machine.lock, a family's own lock, the table of handles, machine.clock.lock, an event's lock,
   those of poolcore. Two families' locks are never held together. No lock is held while a block is allocated or freed
   (a pool's callback may run), while Python runs, while the GIL is taken, or while a handler of the caller's runs.
-* Who holds the GIL takes a lock by `lock_with_gil`.
+* So who holds the GIL may wait for a lock, and must not let go of the GIL meanwhile: it would take it again under it.
 """
 
 from cpython.object cimport PyObject
@@ -525,8 +525,3 @@ cdef inline object result_of_two(PyObject **kept, object first, object second):
     result_put(<PyObject *>result, 0, first)
     result_put(<PyObject *>result, 1, second)
     return result
-
-
-# ---- locks ------------------------------------------------------------------------------------------
-
-cdef void lock_with_gil(os_lock_t *lock) noexcept

@@ -11,7 +11,7 @@ from poolcore cimport (
 )
 from pybuf._platform cimport (
     atomic_add_u64, atomic_cas_ptr, atomic_cas_u64, atomic_load_ptr, atomic_load_u32, atomic_load_u64, atomic_store_u32,
-    atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_trylock, os_unlock,
+    atomic_store_u64, os_clock_ns, os_condition_init, os_lock, os_lock_init, os_map, os_release, os_unlock,
     os_wait, os_wait_ns, os_wake,
 )
 from pybuf._status cimport DRIVER_VERIFIER_DETECTED_VIOLATION, SPACES
@@ -327,7 +327,7 @@ cdef void renew(machine_t *machine) noexcept nogil:
 
 
 cdef void machine_renew(machine_t *machine) noexcept:
-    lock_with_gil(&machine.lock)
+    os_lock(&machine.lock)
     renew(machine)
     os_unlock(&machine.lock)
 
@@ -1248,7 +1248,7 @@ cdef class MachineBase:
         cdef bug_check_t bug
         machine_is_open_or_raise(self)
         for i in range(kept_from(self.machine.bug_check_count), self.machine.bug_check_count):
-            lock_with_gil(&self.machine.lock)
+            os_lock(&self.machine.lock)
             bug = self.machine.bug_checks[i % BUG_CHECKS_KEPT]
             os_unlock(&self.machine.lock)
             found.append(bug_object(self, &bug))
@@ -1263,7 +1263,7 @@ cdef class MachineBase:
         cdef violation_t violation
         machine_is_open_or_raise(self)
         for i in range(kept_from(self.machine.violation_count), self.machine.violation_count):
-            lock_with_gil(&self.machine.lock)
+            os_lock(&self.machine.lock)
             violation = self.machine.violations[i % BUG_CHECKS_KEPT]
             os_unlock(&self.machine.lock)
             found.append((routine_name(violation.routine), violation.irql, violation.address))
@@ -1382,7 +1382,7 @@ cdef class MachineBase:
             raise ValueError("nth is 0; requests are counted from 1")
         kind = names.index(pool)
         refusal = &self.machine.refusals[kind]
-        lock_with_gil(&self.machine.lock)
+        os_lock(&self.machine.lock)
         refusal.seen = 0
         refusal.nth = first
         refusal.count = number
@@ -1737,7 +1737,7 @@ cdef class Event(Reference):
 
 cdef void descriptors_give(event_t *event, uint64_t handle, int reader, int writer) noexcept:
     """The event keeps them, unless another thread ended it meanwhile, or was faster."""
-    lock_with_gil(&event.lock)
+    os_lock(&event.lock)
     if event.handle != handle or event.reader >= 0:
         descriptors_close(reader, writer)
     else:
@@ -1840,15 +1840,6 @@ cdef object result_new(PyObject **kept, Py_ssize_t size):
         kept[0] = <PyObject *>made
         Py_XDECREF(old)
     return made
-
-
-# ---- locks ------------------------------------------------------------------------------------------
-
-cdef void lock_with_gil(os_lock_t *lock) noexcept:
-    # Who holds the lock may be about to wait for the GIL: never, by the rules; but it may be long.
-    if not os_trylock(lock):
-        with nogil:
-            os_lock(lock)
 
 
 # ---- fork -------------------------------------------------------------------------------------------

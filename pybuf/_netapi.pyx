@@ -24,7 +24,7 @@ from pybuf._machine cimport (
     ROUTINE_NetUserEnum, ROUTINE_NetUserGetInfo, ROUTINE_NetUserGetLocalGroups, ROUTINE_NetWkstaGetInfo,
     ROUTINE_NetWkstaTransportEnum, ROUTINE_NetWkstaUserGetInfo, address_of_argument,
     callbacks_enter, callbacks_leave, dword_of_argument, family_calls_t, family_register, guest_call_begin,
-    guest_call_end, guest_read, guest_write, lock_with_gil, machine_is_open_or_raise, machine_now, machine_pool,
+    guest_call_end, guest_read, guest_write, machine_is_open_or_raise, machine_now, machine_pool,
     machine_t, note_at, note_t, note_write, pool_kind_of, pool_refuses, result_again, result_hand_over,
     result_of_two, result_put, status_object, status_zero, unsigned_of_argument, views_error,
 )

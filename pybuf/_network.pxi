@@ -227,7 +227,7 @@ cdef void snapshot_drop(snapshot_t *snapshot) noexcept nogil:
 cdef void snapshot_put(snapshot_t **where, snapshot_t *snapshot) noexcept:
     """Puts another; takes over the reference."""
     cdef snapshot_t *old
-    lock_with_gil(&snapshots_lock)
+    os_lock(&snapshots_lock)
     old = where[0]
     where[0] = snapshot
     os_unlock(&snapshots_lock)

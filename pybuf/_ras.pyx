@@ -16,7 +16,7 @@ from pybuf._machine cimport (
     QUIRK_RAS_SEND_ANY, TICKS_PER_SECOND, MachineBase, Reference, ROUTINE_RasGetBuffer, address_of_argument,
     callback_raised, callbacks_enter, callbacks_leave, clock_next, clock_now, clock_run, clock_wake,
     clock_waker_set, due_add, due_remove, dword_of_argument, event_is_valid, event_set, family_calls_t,
-    family_register, first_machine, guest_read, guest_write, handle_close, handle_find, handle_open, lock_with_gil,
+    family_register, first_machine, guest_read, guest_write, handle_close, handle_find, handle_open,
     machine_is_open_or_raise, machine_now, machine_pool, machine_renew, machine_shared, machine_t,
     machine_thread_enter, machine_thread_entered, note_at, note_t, note_write, pool_kind_of, pool_refuses,
     result_again, result_hand_over, result_of_two, result_put, status_object, status_zero, unsigned_of_argument,
@@ -554,7 +554,7 @@ cdef const char *check(machine_t *machine) noexcept:
     cdef ras_t *ras = &services[machine.number]
     cdef const char *broken = NULL
     cdef port_t *port
-    lock_with_gil(&ras.lock)
+    os_lock(&ras.lock)
     port = ras.first
     while port != NULL:
         if port.machine != machine or handle_find(machine, port.handle, HANDLE_PORT, 0) != <void *>port:
@@ -581,7 +581,7 @@ cdef void session_end(uint32_t slot) noexcept:
     cdef uint64_t event = 1
     while event:
         event = 0
-        lock_with_gil(&ras.lock)
+        os_lock(&ras.lock)
         session.is_live = 0
         port = ras.first
         while port != NULL and (port.receive == RECEIVE_NONE or port.receiver != session):
@@ -613,7 +613,7 @@ cdef bint port_close(port_t *port, uint64_t handle) noexcept:
     cdef port_t **place = &ras.first
     cdef uint64_t event
     handle_close(machine, handle, HANDLE_PORT)
-    lock_with_gil(&ras.lock)
+    os_lock(&ras.lock)
     if port.handle != handle or port.machine != machine:
         os_unlock(&ras.lock)
         return False
@@ -689,7 +689,7 @@ cdef object buffer_get(MachineBase machine, session_t *session, object size):
             machine_is_open_or_raise(machine)
         return status_object(SPACE_RAS, ERROR_OUT_OF_BUFFERS), None, size
     if rarely(is_noted(machine.machine)):
-        lock_with_gil(&services[machine.machine.number].lock)
+        os_lock(&services[machine.machine.number].lock)
         is_kept = block_keep(session, machine.machine, buffer_address(<Buffer>taken), wanted)
         os_unlock(&services[machine.machine.number].lock)
         if not is_kept:
@@ -1146,7 +1146,7 @@ cdef class Port(Reference):
         self.machine = machine
         self.port = port
         ras = &services[self.machine.machine.number]
-        lock_with_gil(&ras.lock)
+        os_lock(&ras.lock)
         port.machine = self.machine.machine
         port.object = <PyObject *>self
         port.down = 0
@@ -1166,7 +1166,7 @@ cdef class Port(Reference):
             raise MemoryError("no handle for a port")
         self.handle = port.handle
         # From now on blocks may have owners, and receives.
-        lock_with_gil(&port.machine.lock)
+        os_lock(&port.machine.lock)
         port.machine.slow |= RAS_WATCHES
         os_unlock(&port.machine.lock)
         machine_renew(port.machine)
