@@ -1,10 +1,16 @@
 import os
 import shutil
+import signal
 
 from hypothesis import settings
 
 # Interpreters that tests start shall find the installed packages, as the tests do, and not the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# A shell without job control has Ctrl-C ignored by what it starts in the background, and so would have what tests start
+# and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, so that a failure is the change's and can be had again.
 settings.register_profile("repeated", derandomize=True, database=None, deadline=None)
