@@ -500,7 +500,7 @@ for pool in (Pool(), Pool(policies=[Events()])):
 
 def test_close_while_another_thread_is_in_a_call():
     """A call that the closer overtakes answers as if the pool had been closed before it, or after."""
-    for _ in range(30):
+    for _ in range(8):
         pool = Pool(policies=[Events(capacity=64), Fill()])
         kept = pool.get_many(100, 20)
         started = threading.Event()
