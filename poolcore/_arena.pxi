@@ -313,17 +313,18 @@ cdef int space_call(pool_t *pool, map_call_t call, uint64_t address, uint64_t si
 
 cdef int space_tell(pool_t *pool, map_call_t call, uint64_t address, uint64_t size) noexcept nogil:
     cdef thread_t *thread = thread_here()
-    cdef pool_t *outer = NULL
+    cdef inside_t inside
     cdef int answer
     if thread != NULL:
-        outer = thread.in_callback
-        thread.in_callback = pool
+        inside.pool = pool
+        inside.outer = thread.in_callback
+        thread.in_callback = &inside
         thread.callbacks += 1
     os_unlock(&pool.heap_lock)
     answer = call(pool.config.context, address, size)
     os_lock(&pool.heap_lock)
     if thread != NULL:
-        thread.in_callback = outer
+        thread.in_callback = inside.outer
         thread.callbacks -= 1
     return answer
 

@@ -321,7 +321,7 @@ cdef inline bint is_put_off(pool_t *pool) noexcept nogil:
     if pool.restoring == RESTORE_NONE:
         return False
     thread = thread_here()
-    return thread == NULL or thread.in_open_call != pool
+    return thread == NULL or times_inside(thread.in_open_call, pool) == 0
 
 
 cdef uint64_t alloc_locked(pool_t *pool, uint64_t size, uint64_t alignment, int flags, uint32_t tag, hold_t *hold,

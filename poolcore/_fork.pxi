@@ -79,13 +79,14 @@ cdef void pool_rebuild(pool_t *pool, thread_t *mine) noexcept nogil:
     cdef slab_t *slab
     cdef uint64_t granule = 0
     cdef uint32_t i
+    cdef uint32_t calls = 0 if mine == NULL else times_inside(mine.in_callback, pool)
     pool.abandoned = NULL
     # Calls of vanished threads come to no end. What such a restore had mapped stays mapped.
     os_condition_init(&pool.settled)
-    if mine == NULL or mine.in_callback != pool or pool.restoring != RESTORE_RUNS:
+    if calls == 0 or pool.restoring != RESTORE_RUNS:
         pool.restoring = RESTORE_NONE
-    pool.map_calls = mine != NULL and mine.in_callback == pool and pool.restoring == RESTORE_NONE
-    pool.open_calls = mine != NULL and mine.in_open_call == pool
+    pool.map_calls = calls if pool.restoring == RESTORE_NONE else 0
+    pool.open_calls = 0 if mine == NULL else times_inside(mine.in_open_call, pool)
     while heap != NULL:
         heap.remote = NULL
         if heap != pool.shared_heap and (heap.thread != mine or mine == NULL):

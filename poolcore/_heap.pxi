@@ -267,9 +267,18 @@ cdef slab_t *heap_fresh(pool_t *pool, heap_t *heap, uint32_t size_class, bint is
     return slab
 
 
+cdef uint32_t times_inside(inside_t *inside, pool_t *pool) noexcept nogil:
+    """How many of these calls are a pool's."""
+    cdef uint32_t count = 0
+    while inside != NULL:
+        count += inside.pool == pool
+        inside = inside.outer
+    return count
+
+
 cdef bint thread_in_callback(pool_t *pool) noexcept nogil:
     cdef thread_t *thread = thread_here()
-    return thread != NULL and thread.in_callback == pool
+    return thread != NULL and times_inside(thread.in_callback, pool) != 0
 
 
 cdef slab_t *heap_refill(pool_t *pool, heap_t *heap, uint32_t size_class) noexcept nogil:

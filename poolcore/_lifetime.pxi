@@ -355,7 +355,7 @@ cdef uint64_t pool_trim(pool_t *pool) noexcept nogil:
     if pool.is_closed:
         return 0
     if thread != NULL:
-        if thread.in_callback == pool:
+        if times_inside(thread.in_callback, pool) != 0:
             return 0
         gather_publish(thread)
     if pool.is_locked:

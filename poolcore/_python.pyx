@@ -9,8 +9,8 @@ makes the Buffer dead. Rules that keep Python safe:
 
 * `Pool.is_plain` is the fast paths' one test: open, unlocked, untraced, under the GIL. Calls of such a pool
   run no Python. That of `get` is `is_bare`: and its Buffers are part of no cycle.
-* A locked pool is called without the GIL, because a thread that waits for its lock must let the holder's
-  callbacks run. Its memory may therefore go while this thread holds the GIL, so every access to a locked
+* A locked pool is called without the GIL, because a call may wait for a restore or a snapshot, and these for
+  callbacks, which take it. Its memory may therefore go while this thread holds the GIL, so every access to a locked
   pool's memory, and every access on free-threaded Python, is a short export.
 * `Pool.calls` counts calls without the GIL; a closed pool's memory stays until they are through.
 * `Pool.views` is raised before the engine's export and lowered after its unexport, so that a close that

@@ -16,24 +16,21 @@ cdef inline int pool_free(pool_t *pool, uint64_t address) noexcept nogil:
 
 # ---- Realloc and batches ------------------------------------------------------------------------------
 
-cdef pool_t *open_call_begin(pool_t *pool) noexcept nogil:
-    """Before the heap lock is let go in a call that will take it again: a restore waits for its end. Answers what
-    open_call_end is to be given."""
+cdef void open_call_begin(pool_t *pool, inside_t *inside) noexcept nogil:
+    """Before the heap lock is let go in a call that will take it again: a restore waits for its end."""
     cdef thread_t *thread = thread_here()
-    cdef pool_t *outer
     pool.open_calls += 1
-    if thread == NULL:
-        return NULL
-    outer = thread.in_open_call
-    thread.in_open_call = pool
-    return outer
+    inside.pool = pool
+    if thread != NULL:
+        inside.outer = thread.in_open_call
+        thread.in_open_call = inside
 
 
-cdef void open_call_end(pool_t *pool, pool_t *outer) noexcept nogil:
+cdef void open_call_end(pool_t *pool, inside_t *inside) noexcept nogil:
     cdef thread_t *thread = thread_here()
     os_lock(&pool.heap_lock)
     if thread != NULL:
-        thread.in_open_call = outer
+        thread.in_open_call = inside.outer
     if pool.open_calls:         # 0: a fork meanwhile, whose child counts anew
         pool.open_calls -= 1
     os_wake(&pool.settled)
@@ -157,7 +154,7 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
     cdef uint64_t tag = 0
     cdef uint64_t was = 0
     cdef int done = 0
-    cdef pool_t *outer = NULL
+    cdef inside_t inside
     verdict[0] = VERDICT_LIVE
     refusal[0] = REFUSAL_NONE
     if pool.is_closed:
@@ -205,14 +202,14 @@ cdef uint64_t realloc_any(pool_t *pool, uint64_t address, hold_t *hold, hold_t *
             refusal[0] = REFUSAL_LIMIT_BYTES
     if pool.is_locked:
         if verdict[0] == VERDICT_LIVE and done == 0:
-            outer = open_call_begin(pool)
+            open_call_begin(pool, &inside)
         os_unlock(&pool.heap_lock)
     if verdict[0] != VERDICT_LIVE or done < 0:
         return 0
     if done == 0:
         address = realloc_move(pool, address, hold, to_hold, was, record, size, <uint32_t>tag, verdict, refusal)
         if pool.is_locked:
-            open_call_end(pool, outer)
+            open_call_end(pool, &inside)
     return address
 
 
@@ -263,7 +260,7 @@ cdef void pool_forget_allocs(pool_t *pool, uint64_t count, uint64_t peak_blocks,
 cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint64_t *addresses,
                               int *refusal) noexcept nogil:
     cdef uint64_t done
-    cdef pool_t *outer
+    cdef inside_t inside
     if not pool.is_locked:
         return alloc_each(pool, size, count, addresses, refusal)
     if thread_in_callback(pool):
@@ -274,10 +271,10 @@ cdef uint64_t pool_alloc_many(pool_t *pool, uint64_t size, uint64_t count, uint6
         os_unlock(&pool.heap_lock)
         refusal[0] = REFUSAL_RESTORE
         return 0
-    outer = open_call_begin(pool)
+    open_call_begin(pool, &inside)
     os_unlock(&pool.heap_lock)
     done = alloc_each(pool, size, count, addresses, refusal)
-    open_call_end(pool, outer)
+    open_call_end(pool, &inside)
     return done
 
 

@@ -601,7 +601,7 @@ cdef int pool_restore(pool_t *pool, const char *data, uint64_t size, const char 
     if why[0] != NULL:
         return -1
     thread = thread_here()
-    if thread != NULL and (thread.in_callback == pool or thread.in_open_call == pool):
+    if thread != NULL and times_inside(thread.in_callback, pool) + times_inside(thread.in_open_call, pool) != 0:
         why[0] = "from inside one of its callbacks"
         return -2
     os_lock(&pool.heap_lock)

@@ -219,6 +219,11 @@ cdef struct heap_t:
     slab_t *remote              # slabs with remote frees; pushed by CAS, taken whole by the owner
     uint64_t line_after[7]
 
+# A pool's call that a thread is in, on its stack: one pool's callback may call another, whose callback calls the first.
+cdef struct inside_t:
+    pool_t *pool
+    inside_t *outer
+
 # One per thread that ever called in.
 #   gather: up to 32 remote frees of one 64-block word of one slab, published together
 cdef struct thread_t:
@@ -228,8 +233,8 @@ cdef struct thread_t:
     uint32_t gather_word
     uint32_t gather_count
     thread_t *next
-    pool_t *in_callback         # whose on_map or on_unmap this thread is in
-    pool_t *in_open_call        # in whose open_calls this thread is counted
+    inside_t *in_callback       # the on_map or on_unmap that this thread is in, the innermost
+    inside_t *in_open_call      # the call that it is counted for in open_calls, the innermost
     uint32_t callbacks          # of any kind and pool that this thread is in
     uint64_t id
 

@@ -1459,7 +1459,6 @@ cdef const char *audio_check(machine_t *machine) noexcept:
 
 cdef void audio_forked(machine_t *machine) noexcept nogil:
     cdef audio_t *audio = <audio_t *>machine.families[FAMILY_AUDIO]
-    os_lock_init(&clients_lock)
     if audio != NULL:
         os_lock_init(&audio.lock)
         audio.is_moving = 0
@@ -1472,6 +1471,7 @@ calls.closed = audio_closed
 calls.check = audio_check
 calls.forked = audio_forked
 calls.advanced = audio_advanced
+calls.lock = &clients_lock
 family_register(FAMILY_AUDIO, &calls)
 
 

@@ -8,8 +8,9 @@ Doors find the machine, read arguments, call, and turn what comes back into obje
   the GIL allocate; a machine that C reaches was shared before.
 * Locks, outermost first: machine.lock, a family's own lock, the table of handles, machine.clock.lock, an event's lock,
   those of poolcore. Two families' locks are never held together. No lock is held while a block is allocated or freed
-  (a pool's callback may run), while Python runs, while the GIL is taken, or while a handler of the caller's runs.
-* So who holds the GIL may wait for a lock, and must not let go of the GIL meanwhile: it would take it again under it.
+  (a pool's callback may run; POOL_AUDIO has none), while Python runs, while the GIL is taken, or while a handler of the
+  caller's runs. So a lock may be waited for with the GIL: who holds it needs no GIL. But nobody lets go of the GIL for
+  that, because it would be taken again with the lock.
 """
 
 from cpython.object cimport PyObject
@@ -269,6 +270,7 @@ cdef struct family_calls_t:
     void (*closed)(machine_t *machine) noexcept         # free what `made` made
     const char *(*check)(machine_t *machine) noexcept   # name of the first broken invariant, or NULL
     void (*forked)(machine_t *machine) noexcept nogil   # in the child
+    os_lock_t *lock                                     # of what all machines share; it is held while the process forks
     void (*advanced)(machine_t *machine) noexcept nogil     # `advance` is through; without lock and GIL
 
 cdef int family_register(int family, const family_calls_t *calls) except -1
@@ -288,9 +290,11 @@ cdef class MachineBase:
     cdef readonly object events         # the caller's events, or None
     cdef object remainder               # of advance: a Fraction of a tick
     cdef object advancing               # lock that is held through `advance`
+    cdef unsigned long advancing_thread     # whose call that is; 0: nobody's
     cdef dict parked                    # exceptions of callbacks, by thread; see callbacks_enter
     cdef bint is_default
     cdef bint is_shut                   # its end began
+    cdef bint is_lost                   # ... because the object was, in whatever a thread was doing
     cdef object __weakref__
 
 

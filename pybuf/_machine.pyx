@@ -140,6 +140,7 @@ os_lock_init(&machines_lock)
 # The machines that a context entered, the latest first: (machine, those before it); None for none.
 cdef object _entered = ContextVar("pybuf machine", default=None)
 cdef object _default_lock = allocate_lock()
+cdef unsigned long default_maker = 0         # the thread that has it
 
 
 cdef void locks_init(machine_t *machine) noexcept nogil:
@@ -219,19 +220,26 @@ cdef PyObject *machine_of_context() except NULL:
 
 
 cdef int default_make() except -1:
-    global default_machine, machine_alone
+    global default_machine, default_maker, machine_alone
     cdef MachineBase made
+    if default_maker == PyThread_get_thread_ident():
+        raise RuntimeError("a signal handler, or the end of an object, asked for the default machine while this thread "
+                           "was making it; enter a Machine of its own there")
     with _default_lock:
-        if default_machine == NULL:
-            # The class stands above this module; the package loads it on first use.
-            kind = sys.modules["pybuf"].Machine
-            made = kind.__new__(kind)
-            made.is_default = True
-            made.__init__()
-            Py_INCREF(made)
-            default_machine = <PyObject *>made
-            if not entered_by_python:
-                machine_alone = default_machine
+        default_maker = PyThread_get_thread_ident()
+        try:
+            if default_machine == NULL:
+                # The class stands above this module; the package loads it on first use.
+                kind = sys.modules["pybuf"].Machine
+                made = kind.__new__(kind)
+                made.is_default = True
+                made.__init__()
+                Py_INCREF(made)
+                default_machine = <PyObject *>made
+                if not entered_by_python:
+                    machine_alone = default_machine
+        finally:
+            default_maker = 0
     return 0
 
 
@@ -1210,6 +1218,7 @@ cdef class MachineBase:
 
     def __del__(self):
         if self.machine != NULL:
+            self.is_lost = not self.is_shut
             machine_shut(self)
 
     def __repr__(self):
@@ -1461,29 +1470,33 @@ cdef class MachineBase:
                             f"({seconds!r})")
         if seconds < 0:
             raise ValueError(f"seconds is {seconds}; time does not go back")
-        if self.machine.clock.is_advancing and self.machine.clock.advancing_thread == PyThread_get_thread_ident():
+        if self.advancing_thread == PyThread_get_thread_ident():
             raise RuntimeError("advance() was called from a callback of advance()")
         with self.advancing:
-            machine_is_open_or_raise(self)
-            wanted = seconds * TICKS_PER_SECOND + self.remainder
-            whole = wanted // 1
-            if self.machine.clock.ticks + whole >= <object>1 << 63:
-                raise OverflowError(f"seconds is {seconds}; the clock ends after 2**63 ticks of 24 MHz")
-            until = self.machine.clock.ticks + whole
-            self.remainder = 0
-            outer = callbacks_enter(self)
+            self.advancing_thread = PyThread_get_thread_ident()
             try:
-                with nogil:
-                    calls_begin(self.machine)
-                    is_done = clock_run(self.machine, until)
-                    for family in range(FAMILIES):
-                        if is_registered[family] and families[family].advanced != NULL:
-                            families[family].advanced(self.machine)
-                    calls_end(self.machine)
+                machine_is_open_or_raise(self)
+                wanted = seconds * TICKS_PER_SECOND + self.remainder
+                whole = wanted // 1
+                if self.machine.clock.ticks + whole >= <object>1 << 63:
+                    raise OverflowError(f"seconds is {seconds}; the clock ends after 2**63 ticks of 24 MHz")
+                until = self.machine.clock.ticks + whole
+                self.remainder = 0
+                outer = callbacks_enter(self)
+                try:
+                    with nogil:
+                        calls_begin(self.machine)
+                        is_done = clock_run(self.machine, until)
+                        for family in range(FAMILIES):
+                            if is_registered[family] and families[family].advanced != NULL:
+                                families[family].advanced(self.machine)
+                        calls_end(self.machine)
+                finally:
+                    callbacks_leave(self, outer)
+                if is_done:
+                    self.remainder = wanted - whole
             finally:
-                callbacks_leave(self, outer)
-            if is_done:
-                self.remainder = wanted - whole
+                self.advancing_thread = 0
 
     # ---- IRQL ----
 
@@ -1848,9 +1861,13 @@ cdef object result_new(PyObject **kept, Py_ssize_t size):
 
 cdef void locks_take() noexcept nogil:
     cdef uint32_t i
+    cdef int family
     os_lock(&machines_lock)
     for i in range(machines_used):
         os_lock(&machines[i].lock)
+    for family in range(FAMILIES):
+        if is_registered[family] and families[family].lock != NULL:
+            os_lock(families[family].lock)
     os_lock(&handles_lock)
     for i in range(machines_used):
         os_lock(&machines[i].clock.lock)
@@ -1858,22 +1875,35 @@ cdef void locks_take() noexcept nogil:
 
 cdef void locks_drop() noexcept nogil:
     cdef uint32_t i
+    cdef int family
     for i in range(machines_used):
         os_unlock(&machines[i].clock.lock)
         os_unlock(&machines[i].lock)
+    for family in range(FAMILIES):
+        if is_registered[family] and families[family].lock != NULL:
+            os_unlock(families[family].lock)
     os_unlock(&handles_lock)
     os_unlock(&machines_lock)
+
+
+cdef void event_init(event_t *event) noexcept nogil:
+    """Another thread may have been inside it, or still wait for one that has ended."""
+    os_lock_init(&event.lock)
+    os_condition_init(&event.condition)
 
 
 cdef void child_begin() noexcept nogil:
     cdef uint32_t i
     cdef int family
+    cdef event_t *event
     locks_drop()
     for i in range(slots_used):
-        # Another thread may have been inside an event.
         if slots[i].kind == HANDLE_EVENT and slots[i].generation & 1:
-            os_lock_init(&(<event_t *>slots[i].object).lock)
-            os_condition_init(&(<event_t *>slots[i].object).condition)
+            event_init(<event_t *>slots[i].object)
+    event = events_free
+    while event != NULL:
+        event_init(event)
+        event = event.next_free
     for i in range(machines_used):
         machines[i].calling = 0
         machines[i].guest_calls = 0
@@ -1884,13 +1914,23 @@ cdef void child_begin() noexcept nogil:
 
 
 def _after_fork_in_child():
-    """An advance of another thread ended with that thread."""
+    """What another thread was doing ended with that thread: an advance, the making of the default machine."""
+    global _default_lock, default_maker
+    cdef unsigned long me = PyThread_get_thread_ident()
+    cdef MachineBase machine
     cdef uint32_t i
+    if default_maker != me:
+        _default_lock = allocate_lock()
+        default_maker = 0
     for i in range(machines_used):
-        if (machines[i].is_open and machines[i].clock.is_advancing
-                and machines[i].clock.advancing_thread != PyThread_get_thread_ident()):
+        if not machines[i].is_open:
+            continue
+        if machines[i].clock.is_advancing and machines[i].clock.advancing_thread != me:
             machines[i].clock.is_advancing = 0
-            (<MachineBase>machines[i].owner).advancing = allocate_lock()
+        machine = <MachineBase>machines[i].owner
+        if machine.advancing_thread != me:
+            machine.advancing = allocate_lock()
+            machine.advancing_thread = 0
 
 
 machines_at_fork(locks_take, locks_drop, child_begin)

@@ -361,6 +361,7 @@ def network_default(tuple network, dict caller):
     memset(&calls, 0, sizeof(calls))
     calls.made = machine_made
     calls.closed = machine_closed
+    calls.lock = &snapshots_lock
     family_register(FAMILY_NETAPI, &calls)
 
 

@@ -56,7 +56,6 @@ cdef struct comm_settings_t:
 
 cdef struct ras_t:
     os_lock_t lock
-    uint8_t has_lock            # a machine of this number was made
     port_t *first
     PyObject *service           # what polls its sockets, of ras.py; NULL: nothing does
 

@@ -514,7 +514,6 @@ if services == NULL:
 cdef int made(machine_t *machine) except -1:
     cdef session_t *own = ras_own_session(machine)
     os_lock_init(&services[machine.number].lock)
-    services[machine.number].has_lock = 1
     own.machine = machine
     own.is_live = 1
     if machine.is_numbered:
@@ -538,7 +537,7 @@ cdef void closing(machine_t *machine) noexcept:
         ras.service = NULL
         clock_waker_set(machine, NULL, NULL)
         try:
-            service.stop()
+            service.stop(not (<MachineBase>machine.owner).is_lost)
         except BaseException:
             callback_raised(machine, service)
     while ras.first != NULL:
@@ -568,6 +567,19 @@ cdef const char *check(machine_t *machine) noexcept:
         port = port.next
     os_unlock(&ras.lock)
     return broken
+
+
+cdef void forked(machine_t *machine) noexcept nogil:
+    """A thread that had the lock is gone, and may have been in the middle of a receive."""
+    cdef ras_t *ras = &services[machine.number]
+    cdef port_t *port = ras.first
+    if os_trylock(&ras.lock):
+        os_unlock(&ras.lock)
+        return
+    os_lock_init(&ras.lock)
+    while port != NULL:
+        port.head = port.count = 0
+        port = port.next
 
 
 cdef void session_end(uint32_t slot) noexcept:
@@ -652,6 +664,7 @@ cdef int begin() except -1:
     calls.made = made
     calls.closing = closing
     calls.check = check
+    calls.forked = forked
     return family_register(FAMILY_RAS, &calls)
 
 
@@ -1152,7 +1165,7 @@ cdef class Port(Reference):
         port.down = 0
         port.handle = handle_open(port.machine, HANDLE_PORT, port, 0)
         if port.handle != 0 and not ras_own_session(port.machine).is_live:
-            # The machine's end began while the lock was waited for.
+            # Without a GIL the machine's end may have begun since it was asked.
             handle_close(port.machine, port.handle, HANDLE_PORT)
             port.handle = 0
         if port.handle != 0:
@@ -1470,7 +1483,7 @@ def run_due(MachineBase machine):
 
 
 def after_fork():
-    """In the child of a fork: threads are gone, and the locks that they held; ports are not connected any more.
+    """In the child of a fork: threads are gone, and ports are not connected any more.
 
     Returns
     -------
@@ -1480,17 +1493,9 @@ def after_fork():
     cdef list found = []
     cdef uint32_t i
     cdef port_t *port
-    cdef bint is_torn
     for i in range(<uint32_t>MACHINES_MAX):
-        if not services[i].has_lock:
-            continue
-        # A thread of C may have been in the middle of a receive.
-        is_torn = not os_trylock(&services[i].lock)
-        os_lock_init(&services[i].lock)
         port = services[i].first
         while port != NULL:
-            if is_torn:
-                port.head = port.count = 0
             port_drop(port.machine, port.handle, ERROR_PORT_DISCONNECTED)
             port = port.next
         if services[i].service != NULL:

@@ -450,6 +450,7 @@ memset(&calls, 0, sizeof(calls))
 calls.made = video_made
 calls.closed = video_closed
 calls.check = video_check
+calls.lock = &devices_lock
 family_register(FAMILY_VIDEO, &calls)
 
 
@@ -475,7 +476,7 @@ cdef device_t *device_of_argument(object dev) except NULL:
 
 
 cdef inline bint runs_callbacks(machine_t *machine) noexcept:
-    """Its pools have locks under which Python may be called, so they are waited for without the GIL."""
+    """Its pools may call back, and wait for calls that do: they are called without the GIL."""
     return machine.is_guest or is_policed(machine)
 
 

@@ -349,12 +349,23 @@ class Service:
         self.woken.close()
         self.waker.close()
 
-    def stop(self) -> None:
-        """Ends the thread, and waits for that."""
+    def stop(self, is_waited_for: bool = True) -> None:
+        """Ends the thread, and waits for that: a `send` that one of its transports waits in ends with the connection.
+
+        Whoever cannot know what this thread is in the middle of, and what the other needs to end, must not wait.
+        """
         self.is_stopping = True
         self.wake()
-        if threading.current_thread() is not self.thread:
-            self.thread.join()
+        if not is_waited_for or threading.current_thread() is self.thread:
+            return
+        for known in list(self.ports):
+            port = known()
+            if port is not None and not port.is_closed:
+                try:
+                    port.transport.hang_up()
+                except BaseException:
+                    transport_raised(port)
+        self.thread.join()
 
     def run(self) -> None:
         """What the thread does. It holds on to neither the machine nor a port while it waits."""
@@ -400,7 +411,8 @@ class Service:
         return timeout
 
 
-making = threading.Lock()
+# A signal handler may open a port, or fork, while the thread that it interrupts makes a service.
+making = threading.RLock()
 services: weakref.WeakSet[Service] = weakref.WeakSet()
 
 
@@ -422,6 +434,21 @@ def services_forget() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=making.acquire, after_in_parent=making.release, after_in_child=making.release)
     os.register_at_fork(after_in_child=services_forget)
+
+
+def service_for(machine: MachineBase) -> Service:
+    """What polls a machine's sockets."""
+    with making:
+        made: Service | None = service_of(machine)
+        if made is None:
+            try:
+                made = Service(machine)
+            except RuntimeError:
+                # A signal handler was faster, or there is no thread to be had.
+                made = service_of(machine)
+                if made is None:
+                    raise
+        return made
 
 
 class Ras:
@@ -461,9 +488,8 @@ class Ras:
         transport._port = weakref.ref(port)
         # Time and descriptors need somebody to look at them; a manual clock and calls do not.
         if transport.fileno() is not None or not has_manual_clock(machine):
-            with making:
-                service = service_of(machine) or Service(machine)
-                service.ports.add(weakref.ref(port, service.ports.discard))
+            service = service_for(machine)
+            service.ports.add(weakref.ref(port, service.ports.discard))
             service.wake()
         return port
 

@@ -7,8 +7,7 @@ from hypothesis import settings
 # Interpreters that tests start shall find the installed packages, as the tests do, and not the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
 
-# A shell without job control has Ctrl-C ignored by what it starts in the background, and so would have what tests start
-# and interrupt.
+# What a shell without job control starts in the background ignores Ctrl-C, and so would what tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -191,6 +191,21 @@ def closing(machine, failures):
     return close
 
 
+@pytest.mark.parametrize("seconds", [Fraction(1, 1000), 1])
+def test_no_codec_advances_the_machine_that_calls_it(machine, seconds):
+    """Less than a fragment moves after all that was due has happened."""
+    refused = []
+
+    def sink(stream, data):
+        with pytest.raises(RuntimeError, match="from a callback of advance"):
+            machine.advance(0)
+        refused.append(stream)
+
+    run(on_a_bus(machine, sink=sink))
+    machine.advance(seconds)
+    assert refused
+
+
 @pytest.mark.parametrize("what", ["sink", "respond", "source"])
 def test_no_codec_closes_the_machine_that_calls_it(machine, what):
     failures = []

@@ -15,11 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OTHER, WATCHED, INTERPRETER, LOCKS_MAX = 64, REPORTS_MAX = 8, STACK_MAX = 16, PLACES = 1024 };
+enum { OTHER, WATCHED, INTERPRETER, LOCKS_MAX = 64, REPORTS_MAX = 8, STACK_MAX = 16, PLACES = 256 };
 
 static __thread pthread_mutex_t *held[LOCKS_MAX];
 static __thread int count;
 static __thread int is_inside; /* what is called here may lock as well */
+static uint64_t taken;         /* locks of the packages, by all threads: that they are watched */
 
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
@@ -27,7 +28,7 @@ static int is_watched(const char *library) {
     const char *folder = getenv("GIL_WATCHED");
     while (folder != NULL && *folder) {
         size_t length = strcspn(folder, ":");
-        if (strncmp(library, folder, length) == 0)
+        if (strncmp(library, folder, length) == 0 && library[length] == '/')
             return 1;
         folder += length + (folder[length] == ':');
     }
@@ -36,11 +37,12 @@ static int is_watched(const char *library) {
 
 static int kind_of_library(void *address) {
     Dl_info library, python;
-    void *save = dlsym(RTLD_DEFAULT, "PyEval_SaveThread");
+    void *save;
     if (!dladdr(address, &library))
         return OTHER;
     if (is_watched(library.dli_fname))
         return WATCHED;
+    save = dlsym(RTLD_DEFAULT, "PyEval_SaveThread");
     return save != NULL && dladdr(save, &python) && python.dli_fbase == library.dli_fbase ? INTERPRETER : OTHER;
 }
 
@@ -56,16 +58,22 @@ static int kind_of(void *address) {
 }
 
 static void report(void) {
-    static int reports;
+    static int reports; /* a report more or less, where threads count at once */
     void *stack[STACK_MAX];
     const char *path = getenv("GIL_REPORTS");
     int file = path == NULL || reports >= REPORTS_MAX ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
     if (file < 0)
         return;
     reports++;
-    dprintf(file, "a thread that holds %d locks takes the GIL, or lets go of it:\n", count);
+    dprintf(file, "locks held: %d; the GIL is taken, or let go of:\n", count);
     backtrace_symbols_fd(stack, backtrace(stack, STACK_MAX), file);
     close(file);
+}
+
+static void remember(pthread_mutex_t *lock) {
+    __atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED);
+    if (count < LOCKS_MAX)
+        held[count++] = lock;
 }
 
 static void forget(pthread_mutex_t *lock) {
@@ -76,7 +84,7 @@ static void forget(pthread_mutex_t *lock) {
         memmove(held + i - 1, held + i, (size_t)(count-- - i) * sizeof *held);
 }
 
-int pthread_mutex_lock(pthread_mutex_t *lock) {
+__attribute__((noinline)) int pthread_mutex_lock(pthread_mutex_t *lock) {
     static int (*real)(pthread_mutex_t *);
     int kind = OTHER, answer;
     if (real == NULL)
@@ -89,12 +97,12 @@ int pthread_mutex_lock(pthread_mutex_t *lock) {
         is_inside = 0;
     }
     answer = real(lock);
-    if (kind == WATCHED && count < LOCKS_MAX)
-        held[count++] = lock;
+    if (answer == 0 && kind == WATCHED)
+        remember(lock);
     return answer;
 }
 
-int pthread_mutex_trylock(pthread_mutex_t *lock) {
+__attribute__((noinline)) int pthread_mutex_trylock(pthread_mutex_t *lock) {
     static int (*real)(pthread_mutex_t *);
     int answer;
     if (real == NULL)
@@ -102,8 +110,8 @@ int pthread_mutex_trylock(pthread_mutex_t *lock) {
     answer = real(lock);
     if (answer == 0 && !is_inside) {
         is_inside = 1;
-        if (kind_of(__builtin_return_address(0)) == WATCHED && count < LOCKS_MAX)
-            held[count++] = lock;
+        if (kind_of(__builtin_return_address(0)) == WATCHED)
+            remember(lock);
         is_inside = 0;
     }
     return answer;
@@ -125,6 +133,9 @@ int pthread_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *attribu
     forget(lock);
     return real(lock, attributes);
 }
+
+/* How many locks of the packages were taken. */
+uint64_t locks_taken(void) { return __atomic_load_n(&taken, __ATOMIC_RELAXED); }
 
 /* What must be reported; called with the GIL. */
 void mistake(void) {

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import shlex
+import signal
 import subprocess
 import sysconfig
 import threading
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 import pybuf
 from pybuf import Machine, NetApiBufferFree, NetStatus, Network, Server, User
@@ -53,30 +58,40 @@ def test_threads_that_enumerate_a_network_that_changes() -> None:
     machine.close()
 
 
-def test_threads_without_the_gil_while_the_network_changes(tmp_path) -> None:
+EnumerateInC = Callable[[Machine, int, int], tuple[int, int]]
+
+
+@pytest.fixture(scope="module")
+def enumerate_in_c(tmp_path_factory: pytest.TempPathFactory) -> EnumerateInC:
+    """netapi_threads.c: of a machine, a seed and a number of calls, how many answers were wrong and had blocks."""
+    library = tmp_path_factory.mktemp("threads") / "threads.so"
     compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
     done = subprocess.run([*compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
                            f"-I{pybuf.get_include()}", str(Path(__file__).with_name("netapi_threads.c")), "-o",
-                           str(tmp_path / "threads.so")], capture_output=True, text=True)
+                           str(library)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
     pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     api = pointer_of(pybuf.C_API, b"pybuf.C_API")
-    behind = ctypes.PyDLL(str(tmp_path / "threads.so")).behind
+    behind = ctypes.PyDLL(str(library)).behind
     behind.restype, behind.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.py_object)
-    enumerate_in_c = ctypes.CDLL(str(tmp_path / "threads.so")).enumerate
-    enumerate_in_c.restype = ctypes.c_uint32
-    enumerate_in_c.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)
+    in_c = ctypes.CDLL(str(library)).enumerate
+    in_c.restype = ctypes.c_uint32
+    in_c.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)
+
+    def call(machine: Machine, seed: int, times: int) -> tuple[int, int]:
+        blocks = ctypes.c_uint32()
+        return in_c(api, behind(api, machine), seed, times, ctypes.addressof(blocks)), blocks.value
+
+    return call
+
+
+def test_threads_without_the_gil_while_the_network_changes(enumerate_in_c: EnumerateInC) -> None:
     machine = Machine(clock="manual")
     machine.network = networks(1)
     found: list[tuple[int, int]] = []
-
-    def work(seed: int) -> None:
-        blocks = ctypes.c_uint32()
-        bad = enumerate_in_c(api, behind(api, machine), seed, 50_000, ctypes.addressof(blocks))
-        found.append((bad, blocks.value))
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=lambda seed: found.append(enumerate_in_c(machine, seed, 50_000)), args=(seed,))
+               for seed in range(4)]
     for thread in threads:
         thread.start()
     count = 0
@@ -89,6 +104,38 @@ def test_threads_without_the_gil_while_the_network_changes(tmp_path) -> None:
     assert all(blocks > 1000 for _, blocks in found)
     assert machine.live() == []
     assert machine.check() is None
+    machine.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_the_child_of_a_fork_enumerates_whatever_its_parents_threads_were_doing(enumerate_in_c: EnumerateInC) -> None:
+    """They hold the lock of the networks for nanoseconds, but all the time."""
+    machine = Machine(clock="manual")
+    machine.network = networks(1)
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            assert enumerate_in_c(machine, 1, 10_000)[0] == 0
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    statuses = []
+    for _ in range(100):
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            with machine:
+                os._exit(pybuf.NetServerEnum(None, 100, 0xFFFFFFFF, 0xFFFFFFFF, None, 0)[0])
+        statuses.append(os.waitpid(child, 0)[1])
+        if statuses[-1]:
+            break
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert statuses == [0] * 100
     machine.close()
 
 

@@ -300,6 +300,71 @@ def test_thread_that_polls_ends_with_the_machine(machine):
     assert all(port.is_closed for port in ports)
 
 
+def test_a_machine_that_the_collector_finds_does_not_wait_for_the_thread_that_polls():
+    """That thread may need, to end, what the one in which the collector runs has: here the table of threads."""
+    program = """
+import gc, threading
+import pybuf
+
+machine = pybuf.Machine()
+machine.itself, machine.port = machine, machine.ras.open_port()
+polling = [thread for thread in threading.enumerate() if thread.name == "pybuf ras"]
+del machine
+with threading._active_limbo_lock:
+    gc.collect()
+polling[0].join()
+"""
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("end", ["machine.close()", "del port; machine = None", "pass"])
+def test_the_thread_that_polls_is_not_waited_for_while_it_sends_to_a_peer_that_does_not_read(end):
+    program = f"""
+import socket, threading
+import pybuf
+from pybuf import ras
+
+class Echo(ras.Tcp):
+    def on_readable(self):
+        self._socket.recv(65536)
+        inside.set()
+        try:
+            self.send(b"x" * (1 << 26))
+        except OSError:
+            self.drop()
+
+inside = threading.Event()
+machine = pybuf.Machine()
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    transport = Echo(*listening.getsockname())
+    peer, _ = listening.accept()
+port = machine.ras.open_port(transport)
+peer.send(b"hello")
+inside.wait()
+{end}
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_signal_handler_opens_a_port_while_the_thread_that_polls_is_being_started(monkeypatch):
+    """What the handler does is done here by what it interrupts."""
+    class Interrupted(ras.Service):
+        def __init__(self, machine):
+            monkeypatch.undo()
+            opened.append(machine.ras.open_port())
+            super().__init__(machine)
+
+    opened = []
+    machine = pybuf.Machine()
+    before = threading.active_count()
+    monkeypatch.setattr(ras, "Service", Interrupted)
+    opened.append(machine.ras.open_port())
+    assert [port.deliver(b"x") for port in opened] == [True, True]
+    machine.close()
+    assert threading.active_count() == before
+
+
 def test_closing_a_machine_closes_its_transports_once():
     class Kept(ras.Transport):
         closed = 0

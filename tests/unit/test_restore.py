@@ -379,6 +379,55 @@ def test_a_request_from_c_is_refused_at_once_and_a_free_is_answered() -> None:
     assert alloc(c.pool, 100)
 
 
+def test_a_snapshot_from_a_callback_inside_another_pools_is_refused() -> None:
+    pools: list[Pool] = []
+    refused: list[str] = []
+
+    def outer(address: int, size: int) -> None:
+        pools[1].alloc(100)
+
+    def inner(address: int, size: int) -> None:
+        with pytest.raises(RuntimeError, match="half a step"):
+            pools[0].snapshot()
+        refused.append("snapshot")
+        with pytest.raises(RuntimeError, match="inside"):
+            pools[0].restore(saved)
+        refused.append("restore")
+
+    pools += [Pool(memory=AddressSpace(1 << 40, 1 << 24, outer)), Pool(memory=AddressSpace(1 << 32, 1 << 24, inner))]
+    saved = pools[0].snapshot()
+    pools[0].alloc(100)
+    assert refused == ["snapshot", "restore"]
+    assert [pool.check() for pool in pools] == [None, None]
+
+
+def test_a_request_from_a_callback_inside_another_pools_is_answered_though_a_restore_waits() -> None:
+    """The restore waits for the call that led there."""
+    answers: list[object] = []
+    restoring: list[threading.Thread] = []
+
+    def outer() -> bool:
+        with pytest.raises(PoolExhausted):
+            second.alloc_many(100, 2)
+        return False
+
+    def inner() -> bool:
+        if not restoring:
+            restoring.append(threading.Thread(target=first.restore, args=(saved,)))
+            restoring[0].start()
+            time.sleep(0.05)
+            answers.append(first.try_get(1) is not None)
+        return False
+
+    second = Pool(memory=AddressSpace(1 << 32, 1 << 24), limit_bytes=10, policies=[LowMemory(inner)])
+    first = Pool(memory=AddressSpace(1 << 40, 1 << 24), limit_bytes=10, policies=[LowMemory(outer)])
+    saved = first.snapshot()
+    with pytest.raises(PoolExhausted):
+        first.alloc_many(100, 2)
+    restoring[0].join()
+    assert answers == [True]
+
+
 def test_a_snapshot_shows_no_half_of_a_request() -> None:
     """An allocation whose on_map has not come back has granules that no block stands for yet."""
     guest = Guest()
