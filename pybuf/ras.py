@@ -115,7 +115,9 @@ class Transport:
         """`fileno` is readable: reads without waiting, and calls `deliver` or `drop`."""
 
     def hang_up(self) -> None:
-        """Ends the connection from here, and a `send` that waits."""
+        """Ends the connection from here, and a `send` that waits: for `Port.hang_up`, and before the thread that polls
+        is waited for, when the machine is closed or the interpreter ends.
+        """
 
     def close(self) -> None:
         """The port is closed: lets go of what the transport holds."""
