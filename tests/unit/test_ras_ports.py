@@ -303,15 +303,17 @@ def test_thread_that_polls_ends_with_the_machine(machine):
 def test_a_machine_that_the_collector_finds_does_not_wait_for_the_thread_that_polls():
     """That thread may need, to end, what the one in which the collector runs has: here the table of threads."""
     program = """
-import gc, threading
+import gc, threading, weakref
 import pybuf
 
 machine = pybuf.Machine()
 machine.itself, machine.port = machine, machine.ras.open_port()
 polling = [thread for thread in threading.enumerate() if thread.name == "pybuf ras"]
+known = weakref.ref(machine)
 del machine
-with threading._active_limbo_lock:
-    gc.collect()
+while known() is not None:      # the thread may just look at it
+    with threading._active_limbo_lock:
+        gc.collect()
 polling[0].join()
 """
     subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60)
