@@ -21,6 +21,7 @@ cdef void open_call_begin(pool_t *pool, inside_t *inside) noexcept nogil:
     cdef thread_t *thread = thread_here()
     pool.open_calls += 1
     inside.pool = pool
+    inside.outer = NULL         # there may be memory for the thread's record by the call's end
     if thread != NULL:
         inside.outer = thread.in_open_call
         thread.in_open_call = inside
